@@ -1,0 +1,21 @@
+# strait_add_test(<module>/<subject>_test.cpp): builds the file against its module and those above it and
+# registers it with CTest; <subject>_mpi<P> runs under the chosen launcher on P ranks.
+function(strait_add_test source)
+  get_filename_component(module "${source}" DIRECTORY)
+  get_filename_component(subject "${source}" NAME_WE)
+  string(REGEX REPLACE "_test$" "" subject "${subject}")
+  set(target "test_${module}_${subject}")
+  add_executable(${target} ${source} ${CMAKE_CURRENT_SOURCE_DIR}/support/main.cpp)
+  target_include_directories(${target} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+  target_link_libraries(${target} PRIVATE strait::${module} GTest::gtest GTest::gmock)
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
+  set(command $<TARGET_FILE:${target}>)
+  set(ranks 1)
+  if(subject MATCHES "_mpi([0-9]+)$")
+    set(ranks ${CMAKE_MATCH_1})
+    set(command ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} ${command})
+  endif()
+  add_test(NAME ${module}.${subject} COMMAND ${command})
+  set_tests_properties(${module}.${subject} PROPERTIES PROCESSORS ${ranks}
+    ENVIRONMENT "OMP_NUM_THREADS=1;OPENBLAS_NUM_THREADS=1;OMP_PROC_BIND=false")
+endfunction()
