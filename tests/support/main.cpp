@@ -1,8 +1,7 @@
 // The main of every test executable: MPI first, Kokkos second, GoogleTest inside both.
+#include <Kokkos_Core.hpp>
 #include <gtest/gtest.h>
 #include <mpi.h>
-
-#include <Kokkos_Core.hpp>
 
 int main(int argc, char** argv) {
   MPI_Init(&argc, &argv);

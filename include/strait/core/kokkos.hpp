@@ -2,6 +2,7 @@
 // The only place that knows which Kokkos version it is built with (3.4.1, 4.x or 5.x).
 
 #include <Kokkos_Core.hpp>
+
 #include <string>
 
 namespace strait {

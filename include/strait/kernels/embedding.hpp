@@ -1,0 +1,19 @@
+#pragma once
+// Token embedding: gather forward, deterministic scatter-add backward.
+
+#include "strait/core/tensor.hpp"
+
+namespace strait::kernels {
+
+/// x [tokens, hidden] = table [vocab, hidden] at ids [tokens].
+template <class T>
+void embedding_forward(const ExecutionSpace& exec, const Matrix<T>& x, ConstMatrix<T> table,
+                       const TokenIds& ids);
+
+/// dtable [vocab, hidden] += dx [tokens, hidden] scattered by ids, summed in token order whatever the
+/// threads.
+template <class T>
+void embedding_backward(const ExecutionSpace& exec, const Matrix<T>& dtable, ConstMatrix<T> dx,
+                        const TokenIds& ids);
+
+}  // namespace strait::kernels
