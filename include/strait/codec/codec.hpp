@@ -1,0 +1,121 @@
+#pragma once
+// What crosses a pipeline boundary. A boundary is a pair of ends, one at the stage that sends activations
+// forward and one at the stage that receives them; the executor never knows what is inside a message.
+
+#include "strait/core/deck.hpp"
+#include "strait/core/tensor.hpp"
+#include "strait/io/hdf5.hpp"
+#include "strait/model/config.hpp"
+#include "strait/model/parameters.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace strait::codec {
+
+/// Bytes on their way, in device memory. A message may carry parts of two accounts: activations (with ids),
+/// and what keeps the two ends equal (projectors, gradient halves, codewords).
+struct Message {
+  Vector<std::uint8_t> bytes;  ///< capacity
+  std::int64_t size = 0;       ///< bytes that travel
+  std::int64_t sync_size = 0;  ///< those of `size` that count as synchronisation
+};
+
+/// What an end may know about the micro-batch at hand.
+struct Context {
+  MutableTokenIds ids;  ///< [tokens]; a sender reads them, a receiver whose codec carries ids fills them
+  std::int64_t micro_batch = 0;  ///< counted from the start of the run; of the evaluation when not training
+  int slot = 0;                  ///< where state that must live until the backward is kept
+  std::int64_t weight_version = 0;  ///< of the sender's stage when it encoded
+  bool training = true;             ///< evaluation changes no state
+};
+
+struct UpdateInfo {
+  std::int64_t step = 0;
+  double learning_rate_fraction = 1.0;  ///< the run's warm-up and decay at this step, 0..1
+};
+
+/// What both ends share.
+template <class T>
+class End {
+ public:
+  virtual ~End() = default;
+
+  /// Parameters that the codec wants trained with the stage (anchors), added before the stage allocates;
+  /// their views arrive with `lend`.
+  virtual void add_parameters(model::ParameterLayout&) {}
+  virtual void lend(const model::ParameterLayout&, const Vector<T>& /*weights*/,
+                    const Vector<T>& /*gradients*/) {}
+
+  /// True when both ends exchange sync_up and sync_down messages at the end of step `step`.
+  virtual bool synchronises(std::int64_t /*step*/) const { return false; }
+
+  /// Own update once per optimiser step, between sync_up and sync_down.
+  virtual void update(const ExecutionSpace&, const UpdateInfo&) {}
+
+  virtual std::int64_t state_bytes() const { return 0; }
+
+  /// Lasting state, under /boundary/<p> of a checkpoint.
+  virtual void save(const ExecutionSpace&, io::Group) const {}
+  virtual void load(const ExecutionSpace&, const io::Group&) {}
+};
+
+/// The end at stage p: activations leave, gradients arrive.
+template <class T>
+class Sender : public End<T> {
+ public:
+  /// x [tokens, hidden] to a message; keeps what decode_gradient needs in ctx.slot.
+  virtual void encode(const ExecutionSpace&, const Context&, ConstMatrix<T> x, Message&) = 0;
+  /// A message to dx [tokens, hidden].
+  virtual void decode_gradient(const ExecutionSpace&, const Context&, const Message&,
+                               const Matrix<T>& dx) = 0;
+  virtual void receive_sync_up(const ExecutionSpace&, const Message&) {}
+  virtual void send_sync_down(const ExecutionSpace&, Message&) {}
+};
+
+/// The end at stage p + 1: activations arrive, gradients leave.
+template <class T>
+class Receiver : public End<T> {
+ public:
+  virtual void decode(const ExecutionSpace&, const Context&, const Message&, const Matrix<T>& x) = 0;
+  virtual void encode_gradient(const ExecutionSpace&, const Context&, ConstMatrix<T> dx, Message&) = 0;
+  virtual void send_sync_up(const ExecutionSpace&, Message&) {}
+  virtual void receive_sync_down(const ExecutionSpace&, const Message&) {}
+};
+
+/// The sizes that a boundary is built for.
+struct BoundaryShape {
+  int boundary = 0;     ///< p, between stages p and p + 1
+  int after_layer = 0;  ///< the last layer of stage p, counted from 0
+  std::int64_t tokens = 0;
+  int hidden = 0;
+  int vocab = 0;
+  int slots = 1;
+  std::uint64_t seed = 1;
+};
+
+/// Largest messages, so that buffers can be allocated and receives posted early, in bytes.
+struct MessageBounds {
+  std::int64_t forward = 0;
+  std::int64_t backward = 0;
+  std::int64_t sync_up = 0;
+  std::int64_t sync_down = 0;
+};
+
+/// A codec by name: makes the ends of a boundary.
+template <class T>
+class Codec {
+ public:
+  virtual ~Codec() = default;
+  virtual MessageBounds bounds(const BoundaryShape&) const = 0;
+  virtual std::unique_ptr<Sender<T>> sender(const ExecutionSpace&, const BoundaryShape&) const = 0;
+  virtual std::unique_ptr<Receiver<T>> receiver(const ExecutionSpace&, const BoundaryShape&) const = 0;
+};
+
+/// Reads [codec]. Keys of another codec are refused.
+template <class T>
+std::unique_ptr<Codec<T>> codec_from_deck(Table table);
+
+}  // namespace strait::codec

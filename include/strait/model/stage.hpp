@@ -1,0 +1,82 @@
+#pragma once
+// A stage: a run of decoder layers with its own parameters, and with the token table or the head at the ends.
+
+#include "strait/model/config.hpp"
+#include "strait/model/parameters.hpp"
+
+#include <memory>
+
+namespace strait::model {
+
+struct StageOptions {
+  int sequences = 1;       ///< per micro-batch
+  int slots = 1;           ///< micro-batches in flight: each slot keeps the activations of one
+  bool recompute = false;  ///< keep only each block's input and run the block's forward again in backward
+  bool split_backward =
+      false;  ///< backward_input and backward_weight are called apart: keep what the second needs
+  std::uint64_t seed = 1;
+};
+
+/// Activations live in slots, so that any schedule can keep several micro-batches in flight. Weights are
+/// passed to each call as a flat vector of `layout()`, because asynchronous schedules keep several versions.
+///
+/// A micro-batch: fill `ids` (and `targets` where the head is), or `input`; forward; fill `output_gradient`
+/// unless this stage has the head; backward; read `input_gradient`. Gradients add up in `gradients()`.
+template <class T>
+class Stage {
+ public:
+  Stage(const ExecutionSpace& exec, const LlamaConfig& config, const StageSpan& span,
+        const StageOptions& options);
+  ~Stage();
+  Stage(Stage&&) noexcept;
+
+  const LlamaConfig& config() const;
+  const StageSpan& span() const;
+  const ParameterLayout& layout() const;
+  std::int64_t tokens() const;  ///< per micro-batch
+
+  /// The initial weights, N(0, 0.02) with output projections scaled by 1 / sqrt(2 layers) as in GPT-2, gains
+  /// one: a function of (seed, parameter name) alone, whatever the cuts.
+  const Vector<T>& weights() const;
+  const Vector<T>& gradients() const;  ///< zeroed by the caller between updates
+
+  MutableTokenIds ids(int slot) const;      ///< [tokens]
+  MutableTokenIds targets(int slot) const;  ///< [tokens], on the stage with the head
+  Matrix<T> input(int slot) const;          ///< [tokens, hidden], the residual stream at the entry
+  Matrix<T> output(int slot) const;         ///< [tokens, hidden], the residual stream after the last layer
+  Matrix<T> output_gradient() const;        ///< [tokens, hidden], consumed by backward
+  Matrix<T> input_gradient() const;         ///< [tokens, hidden], valid until the next backward
+
+  void forward(int slot, const Vector<T>& weights);
+
+  /// Final norm, head and loss of a slot after its forward: the sum over tokens of the cross-entropy in nats.
+  /// Waits for the result.
+  double evaluate(int slot, const Vector<T>& weights);
+
+  /// Next-token logits [1, vocab] after token `position` of a slot's first sequence.
+  Matrix<T> logits(int slot, std::int64_t position, const Vector<T>& weights);
+
+  /// Backward of a slot, weights' and input's gradients in one go. The stage with the head computes the loss
+  /// here (its logits exist only inside this call) and scales every gradient by `loss_scale`.
+  void backward(int slot, const Vector<T>& weights, double loss_scale);
+
+  /// The two halves, for schedules that move the weights' half (zero-bubble). The head's weight gradient
+  /// belongs to the first half.
+  void backward_input(int slot, const Vector<T>& weights, double loss_scale);
+  void backward_weight(int slot);
+
+  /// Sum over tokens of the losses of all backwards since the last call, added in their order. Waits.
+  double take_loss();
+
+  std::int64_t activation_bytes() const;  ///< of all slots and work space
+  std::int64_t parameter_bytes() const;   ///< weights and gradients
+
+ private:
+  struct Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+extern template class Stage<float>;
+extern template class Stage<double>;
+
+}  // namespace strait::model

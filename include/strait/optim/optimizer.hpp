@@ -1,0 +1,57 @@
+#pragma once
+// Optimisers over named parameters in flat vectors; they know nothing of layers or ranks.
+
+#include "strait/core/deck.hpp"
+#include "strait/io/hdf5.hpp"
+#include "strait/model/parameters.hpp"
+
+#include <memory>
+
+namespace strait::optim {
+
+struct UpdateInfo {
+  std::int64_t step = 0;        ///< 0 for the first update
+  double learning_rate = 0.0;   ///< of this step, schedule applied
+  double gradient_scale = 1.0;  ///< clipping factor
+};
+
+template <class T>
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+
+  /// One update of `weights` from `gradients`, both flat vectors of the layout given at construction.
+  virtual void update(const ExecutionSpace& exec, const Vector<T>& weights, ConstVector<T> gradients,
+                      const UpdateInfo& info) = 0;
+
+  virtual std::int64_t state_bytes() const = 0;
+
+  /// State by parameter name, so that it can be read back on other cuts.
+  virtual void save(const ExecutionSpace& exec, io::Group group) const = 0;
+  virtual void load(const ExecutionSpace& exec, const io::Group& group) = 0;
+};
+
+/// Everything of [optimizer].
+struct OptimizerConfig {
+  std::string name;
+  double learning_rate, beta1, beta2, epsilon, weight_decay;
+  double clip;  ///< largest global gradient norm; <= 0 turns clipping off
+  std::int64_t warmup_steps;
+  std::string decay;      ///< cosine, linear or constant
+  double final_fraction;  ///< of learning_rate, at the last step
+
+  static OptimizerConfig from_deck(Table table);
+
+  /// Learning rate of step `step` (0-based) of `steps`: linear warm-up from learning_rate / warmup_steps,
+  /// then decay.
+  double rate_at(std::int64_t step, std::int64_t steps) const;
+
+  /// Factor on the gradients for their global norm.
+  double clip_factor(double gradient_norm) const;
+};
+
+template <class T>
+std::unique_ptr<Optimizer<T>> make_optimizer(const OptimizerConfig& config,
+                                             const model::ParameterLayout& layout);
+
+}  // namespace strait::optim
