@@ -1,0 +1,28 @@
+#pragma once
+// strait DECK.toml [--set table.key=value]... [--restart latest|PATH] [--output DIR] [--dry-run]
+// [--print-deck] ...
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace strait::app {
+
+struct CommandLine {
+  std::string deck;
+  std::vector<std::string> overrides;  ///< table.key=value
+  std::optional<std::string> restart;  ///< "latest" or a checkpoint's folder
+  std::optional<std::string> output;   ///< instead of output.directory
+  bool dry_run = false;
+  bool print_deck = false;
+  bool deck_reference = false;
+  std::string text;  ///< the command as typed
+
+  /// What `--help` or `--version` asked for: print it and stop.
+  std::optional<std::string> answer;
+};
+
+/// Throws Error(ExitCode::deck) with one line when the arguments are off.
+CommandLine parse_command_line(int argc, const char* const* argv);
+
+}  // namespace strait::app

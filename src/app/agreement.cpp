@@ -1,0 +1,40 @@
+#include "strait/app/agreement.hpp"
+
+#include <cstdio>
+#include <new>
+#include <optional>
+
+namespace strait::app {
+
+void agree(MPI_Comm communicator, const std::function<void()>& body) {
+  std::optional<Error> error;
+  try {
+    body();
+  } catch (const Error& caught) {
+    error = caught;
+  } catch (const std::bad_alloc&) {
+    error = Error(ExitCode::environment, "strait: out of memory");
+  } catch (const std::exception& caught) {
+    error = Error(ExitCode::environment, std::string("strait: ") + caught.what());
+  }
+
+  int rank = 0;
+  int size = 1;
+  MPI_Comm_rank(communicator, &rank);
+  MPI_Comm_size(communicator, &size);
+  const int mine = error ? rank : size;
+  int first = size;
+  MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, communicator);
+  if (first == size) return;
+
+  int code = error ? static_cast<int>(error->code()) : 0;
+  MPI_Bcast(&code, 1, MPI_INT, first, communicator);
+  if (rank == first) {
+    std::fflush(stdout);
+    std::fprintf(stderr, "%s\n", error->what());
+    std::fflush(stderr);
+  }
+  throw AgreedError(static_cast<ExitCode>(code));
+}
+
+}  // namespace strait::app

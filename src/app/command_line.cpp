@@ -1,0 +1,45 @@
+#include "strait/app/command_line.hpp"
+
+#include "strait/core/error.hpp"
+#include "strait/core/version.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/ranges.h>
+
+namespace strait::app {
+
+CommandLine parse_command_line(int argc, const char* const* argv) {
+  CommandLine line;
+  line.text = fmt::format("{}", fmt::join(argv, argv + argc, " "));
+
+  CLI::App cli("Pre-trains LLaMA-style transformers with pipeline parallelism across narrow links.",
+               "strait");
+  cli.set_version_flag("--version", version_summary());
+  cli.add_option("deck", line.deck, "input deck (TOML)")->type_name("DECK.toml");
+  cli.add_option("--set", line.overrides, "table.key=value: overrides a key of the deck")
+      ->type_name("KEY=VALUE")
+      ->take_all()
+      ->allow_extra_args(false);
+  cli.add_option("--restart", line.restart, "go on from the newest good checkpoint, or from one folder")
+      ->type_name("latest|PATH");
+  cli.add_option("--output", line.output, "output folder, instead of output.directory")->type_name("DIR");
+  cli.add_flag("--dry-run", line.dry_run,
+               "print partition, parameters, FLOPs, memory and bytes per link; train nothing");
+  cli.add_flag("--print-deck", line.print_deck, "print the effective deck and stop");
+  cli.add_flag("--deck-reference", line.deck_reference, "print every key that this deck's components read");
+  try {
+    cli.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    std::ostringstream out;
+    std::ostringstream unused;
+    cli.exit(success, out, unused);
+    line.answer = out.str();
+    return line;
+  } catch (const CLI::ParseError& error) {
+    fail(ExitCode::deck, "strait: {}; see strait --help", error.what());
+  }
+  if (line.deck.empty()) fail(ExitCode::deck, "strait: an input deck is needed; see strait --help");
+  return line;
+}
+
+}  // namespace strait::app
