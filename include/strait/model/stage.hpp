@@ -4,6 +4,7 @@
 #include "strait/model/config.hpp"
 #include "strait/model/parameters.hpp"
 
+#include <functional>
 #include <memory>
 
 namespace strait::model {
@@ -15,6 +16,14 @@ struct StageOptions {
   bool split_backward =
       false;  ///< backward_input and backward_weight are called apart: keep what the second needs
   std::uint64_t seed = 1;
+
+  /// Called once with the layout after the model's own parameters, before memory is allocated: a boundary
+  /// adds its anchors here. They start at zero and get no gradient from the stage. May be empty.
+  std::function<void(ParameterLayout&)> add_parameters;
+
+  /// Called between the layers of forward and backward: lets messages move during a long computation. May be
+  /// empty.
+  std::function<void()> between_layers;
 };
 
 /// Activations live in slots, so that any schedule can keep several micro-batches in flight. Weights are
