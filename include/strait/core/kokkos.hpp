@@ -37,27 +37,22 @@ class Region {
 /// Math functions that work in kernels under every Kokkos version.
 namespace math {
 #if KOKKOS_VERSION >= 30700
-using Kokkos::abs;
-using Kokkos::cos;
-using Kokkos::exp;
-using Kokkos::fma;
-using Kokkos::isfinite;
-using Kokkos::log;
-using Kokkos::pow;
-using Kokkos::sin;
-using Kokkos::sqrt;
+namespace implementation = Kokkos;
 #else
-using Kokkos::Experimental::cos;
-using Kokkos::Experimental::exp;
-using Kokkos::Experimental::fabs;
-using Kokkos::Experimental::log;
-using Kokkos::Experimental::pow;
-using Kokkos::Experimental::sin;
-using Kokkos::Experimental::sqrt;
-using std::abs;
-using std::fma;
-using std::isfinite;
+namespace implementation = Kokkos::Experimental;
 #endif
+using implementation::ceil;
+using implementation::cos;
+using implementation::exp;
+using implementation::fabs;
+using implementation::floor;
+using implementation::fmax;
+using implementation::fmin;
+using implementation::isfinite;
+using implementation::log;
+using implementation::pow;
+using implementation::sin;
+using implementation::sqrt;
 }  // namespace math
 
 /// MDRangePolicy, TeamPolicy and RangePolicy on the one execution space.
