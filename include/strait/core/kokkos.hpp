@@ -11,6 +11,13 @@ using ExecutionSpace = Kokkos::DefaultExecutionSpace;
 using MemorySpace = ExecutionSpace::memory_space;
 using HostSpace = Kokkos::HostSpace;
 
+/// "3.4.1"
+inline std::string kokkos_version() {
+  constexpr int version = KOKKOS_VERSION;
+  return std::to_string(version / 10000) + '.' + std::to_string(version / 100 % 100) + '.' +
+         std::to_string(version % 100);
+}
+
 /// True where a host pointer may read device tensors (Serial, OpenMP).
 inline constexpr bool host_accessible =
     Kokkos::SpaceAccessibility<Kokkos::DefaultHostExecutionSpace, MemorySpace>::accessible;
