@@ -1,0 +1,82 @@
+#pragma once
+// Schedules are data: one list of actions per rank. The executor interprets the lists, the verifier proves
+// them.
+//
+// A rank owns `chunks` runs of layers; chunk c of rank r is virtual stage c * stages + r. Boundary p lies
+// between virtual stages p and p + 1.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace strait::pipeline {
+
+enum class ActionKind {
+  forward,           ///< layers of one micro-batch
+  evaluate,          ///< head and loss of one micro-batch, without gradients
+  logits,            ///< head at one position of one micro-batch, and the choice of the next token
+  backward,          ///< gradients of one micro-batch
+  backward_input,    ///< the half that the stage before waits for
+  backward_weight,   ///< the other half
+  send_forward,      ///< encode, then lend the message to the transport
+  receive_forward,   ///< wait for the message, then decode
+  send_backward,     ///< as above, gradients
+  receive_backward,  ///< as above, gradients
+  codec_sync_up,     ///< from the receiving end of a boundary to its sending end
+  codec_sync_down,   ///< from the sending end to the receiving end
+  tied_reduce,       ///< first and last stage add up their gradients of the tied token table
+  norm_reduce,       ///< every rank learns loss, gradient norm and votes
+  loss_reduce,       ///< every rank learns the loss (or the chosen token)
+  step,              ///< optimisers of weights and boundary ends
+};
+
+std::string_view name(ActionKind kind);
+
+struct Action {
+  ActionKind kind;
+  int micro_batch = -1;  ///< within the list
+  int chunk = 0;
+  int slot = 0;       ///< where the micro-batch's activations live on this rank
+  int version = 0;    ///< weights to compute with (of a message: its sender's): updates since the list began
+  int boundary = -1;  ///< of a message
+  int peer = -1;      ///< rank at the other side
+
+  bool operator==(const Action&) const = default;
+};
+
+using ActionList = std::vector<Action>;
+
+struct Schedule {
+  std::string name;
+  int stages = 1;
+  int micro_batches = 1;
+  int chunks = 1;
+  std::vector<ActionList> ranks;
+
+  int virtual_stage(int rank, int chunk) const { return chunk * stages + rank; }
+  int virtual_stages() const { return stages * chunks; }
+};
+
+struct ScheduleOptions {
+  bool tied_embeddings = false;  ///< first and last stage hold copies of one table
+};
+
+/// One training step of `micro_batches` micro-batches: "gpipe" (Huang et al. 2019: all forwards, all
+/// backwards) or "1f1b" (PipeDream-flush, Narayanan et al. 2021: stage s of P warms up with P - 1 - s
+/// forwards, then one forward, one backward). Both run the backwards of a stage in the order of the
+/// micro-batches, so their gradients are bitwise equal.
+Schedule schedule(std::string_view name, int stages, int micro_batches, const ScheduleOptions& options = {});
+
+/// Forward and loss only.
+Schedule evaluation_schedule(int stages, int micro_batches);
+
+/// One forward, the logits at one position and the choice of a token on the last stage.
+Schedule next_token_schedule(int stages);
+
+bool is_send(ActionKind kind);
+bool is_receive(ActionKind kind);
+
+/// Whether virtual stage `stage` sends the message of a codec_sync action; the other side receives it.
+bool sends_sync(const Action& action, int stage);
+
+}  // namespace strait::pipeline

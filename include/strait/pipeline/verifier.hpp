@@ -1,0 +1,33 @@
+#pragma once
+// Proves a schedule before it runs.
+
+#include "strait/pipeline/schedule.hpp"
+
+#include <string>
+#include <vector>
+
+namespace strait::pipeline {
+
+struct Verification {
+  std::string problem;                  ///< the first fault found, empty when the schedule is proven
+  std::vector<std::vector<int>> slots;  ///< [rank][chunk]: micro-batches in flight, what a stage must hold
+
+  bool proven() const { return problem.empty(); }
+};
+
+/// Proves of a schedule, or names the first fault:
+/// - every virtual stage runs each micro-batch forward once, and backward once where the list has a step (in
+/// one
+///   piece or in two halves, input first), each after what it needs and before a step that uses its
+///   gradients; evaluations reach the head once per micro-batch;
+/// - a micro-batch keeps its slot to itself; the one gradient buffer at each side of a stage is not
+/// overwritten;
+/// - forward and backward of a micro-batch use the same weights, which exist then;
+/// - messages of a boundary are received in the order in which they are sent, by the right rank;
+/// - no deadlock even where a send holds the only buffer of its channel until the receiver comes to the
+/// receive
+///   (rendezvous, no receive posted ahead); with more buffers or earlier receives ranks only wait less;
+/// - all ranks come to the reductions in the same order.
+Verification verify(const Schedule& schedule);
+
+}  // namespace strait::pipeline
