@@ -2,6 +2,7 @@
 # twice: included, it adds the target; run as a script, it writes the file.
 
 if(CMAKE_SCRIPT_MODE_FILE)
+  cmake_minimum_required(VERSION 3.22)
   execute_process(COMMAND git describe --always --dirty --abbrev=40 --exclude=*
     WORKING_DIRECTORY "${SOURCE_DIR}" OUTPUT_VARIABLE hash OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET
     RESULT_VARIABLE failed)
