@@ -1,0 +1,103 @@
+"""Restart equals no restart: bitwise on the same ranks, to rounding on another number of stages; after kills too."""
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+import h5py
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+from strait_process import StraitTestCase  # noqa: E402
+
+
+class Restart(StraitTestCase):
+    def losses(self, output):
+        with h5py.File(output / "metrics.h5", "r") as file:
+            self.assertEqual(file["train/step"][:].tolist(), list(range(len(file["train/step"]))))
+            return file["train/loss"][:]
+
+    def parameters(self, output):
+        latest = (output / "checkpoints" / "latest").read_text().strip()
+        values = {}
+        with h5py.File(output / "checkpoints" / latest / "model.h5", "r") as file:
+            file["parameters"].visititems(
+                lambda name, item: values.__setitem__(name, item[()]) if isinstance(item, h5py.Dataset) else None)
+        return values
+
+    def equal(self, left, right):
+        np.testing.assert_array_equal(self.losses(left), self.losses(right))
+        left, right = self.parameters(left), self.parameters(right)
+        self.assertEqual(left.keys(), right.keys())
+        for name in left:
+            np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+
+    def test_bitwise_on_the_same_ranks(self):
+        whole, parts = self.folder / "whole", self.folder / "parts"
+        self.succeed("--output", whole, *self.sets(run__steps=9))
+        # The schedule of the learning rate follows run.steps, so the first part stops early on a time limit
+        # of another kind: a checkpoint in the middle and a restart from it.
+        self.succeed("--output", parts, *self.sets(run__steps=9, checkpoint__interval=4))
+        middle = parts / "checkpoints" / "step_4"
+        self.succeed("--output", self.folder / "again", "--restart", middle, *self.sets(run__steps=9))
+        self.equal(whole, parts)
+        self.equal(whole, self.folder / "again")
+
+    def test_on_other_numbers_of_stages(self):
+        whole = self.folder / "whole"
+        self.succeed("--output", whole, *self.sets(run__steps=8, checkpoint__interval=4))
+        for ranks in (1, 3):
+            output = self.folder / f"ranks{ranks}"
+            self.succeed("--output", output, "--restart", whole / "checkpoints" / "step_4",
+                         *self.sets(run__steps=8), ranks=ranks)
+            np.testing.assert_allclose(self.losses(output), self.losses(whole), rtol=1e-5)
+
+    def test_restart_latest_without_a_checkpoint_starts_fresh(self):
+        self.succeed("--restart", "latest", *self.sets(run__steps=2))
+        self.assertEqual(len(self.losses(self.output)), 2)
+
+    def test_stop_signal_leaves_a_checkpoint_and_75(self):
+        process = subprocess.Popen(self.command(*self.sets(run__steps=1000000)), stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        while not any("step" in line and "loss" in line for line in iter(process.stdout.readline, "")):
+            pass
+        subprocess.run(["pkill", "-TERM", "-f", f"^[^ ]*strait {self.folder}"], check=True)
+        _, stderr = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 75, stderr)
+        steps = len(self.losses(self.output))
+        self.assertEqual((self.output / "checkpoints" / "latest").read_text().strip(), f"step_{steps}")
+
+    def test_time_limit_leaves_a_checkpoint_and_75(self):
+        result = self.run_strait(*self.sets(run__steps=1000000, run__time_limit=1.0))
+        self.assertEqual(result.returncode, 75, result.stderr)
+        self.assertTrue((self.output / "checkpoints" / "latest").is_file())
+
+    def test_killed_twenty_times(self):
+        reference = self.folder / "reference"
+        options = dict(run__steps=120, checkpoint__interval=3, training__validation_interval=0)
+        self.succeed("--output", reference, *self.sets(**options))
+        generator = random.Random(7)
+        kills = 0
+        while kills < 20:
+            process = subprocess.Popen(self.command("--restart", "latest", *self.sets(**options)),
+                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            # Let it come as far as a random number of further lines, so that kills fall anywhere in a step
+            # or in the write of a checkpoint.
+            lines = generator.randrange(0, 14)
+            for _ in range(lines):
+                if not process.stdout.readline():
+                    break
+            time.sleep(generator.random() * 0.02)
+            subprocess.run(["pkill", "-KILL", "-f", f"^[^ ]*strait {self.folder}"], check=False)
+            process.send_signal(signal.SIGKILL)
+            process.communicate(timeout=30)
+            kills += 1
+        self.succeed("--restart", "latest", *self.sets(**options))
+        self.equal(reference, self.output)
+
+
+if __name__ == "__main__":
+    unittest.main()
