@@ -15,12 +15,14 @@
 
 namespace strait::codec {
 
-/// Bytes on their way, in device memory. A message may carry parts of two accounts: activations (with ids),
-/// and what keeps the two ends equal (projectors, gradient halves, codewords).
+/// Bytes on their way, in device memory. A message may carry parts of three accounts: activations (with ids),
+/// what keeps the two ends equal (projectors, gradient halves, codewords), and fixed headers. The end that
+/// fills a message sets the three sizes; the end that reads one finds `size` alone.
 struct Message {
-  Vector<std::uint8_t> bytes;  ///< capacity
-  std::int64_t size = 0;       ///< bytes that travel
-  std::int64_t sync_size = 0;  ///< those of `size` that count as synchronisation
+  Vector<std::uint8_t> bytes;    ///< capacity
+  std::int64_t size = 0;         ///< bytes that travel
+  std::int64_t sync_size = 0;    ///< those of `size` that count as synchronisation
+  std::int64_t header_size = 0;  ///< those of `size` that are fixed overhead
 };
 
 /// What an end may know about the micro-batch at hand.
@@ -38,6 +40,11 @@ struct UpdateInfo {
 };
 
 /// What both ends share.
+///
+/// One step at a boundary: per micro-batch encode -> decode, then encode_gradient -> decode_gradient; where
+/// `synchronises`, send_sync_up -> receive_sync_up; `update` at both ends, just after the optimiser of their
+/// stage; then send_sync_down -> receive_sync_down. Messages of one kind are taken in the order of sending. A
+/// step whose loss or gradient norm is not finite ends before `update`, at both ends.
 template <class T>
 class End {
  public:
@@ -49,10 +56,11 @@ class End {
   virtual void lend(const model::ParameterLayout&, const Vector<T>& /*weights*/,
                     const Vector<T>& /*gradients*/) {}
 
-  /// True when both ends exchange sync_up and sync_down messages at the end of step `step`.
+  /// True when both ends exchange sync_up and sync_down messages at the end of step `step`; both ends say the
+  /// same.
   virtual bool synchronises(std::int64_t /*step*/) const { return false; }
 
-  /// Own update once per optimiser step, between sync_up and sync_down.
+  /// Own update once per optimiser step, between sync_up and sync_down, after the stage's weights.
   virtual void update(const ExecutionSpace&, const UpdateInfo&) {}
 
   virtual std::int64_t state_bytes() const { return 0; }
@@ -92,11 +100,11 @@ struct BoundaryShape {
   std::int64_t tokens = 0;
   int hidden = 0;
   int vocab = 0;
-  int slots = 1;
+  int slots = 1;  ///< micro-batches in flight at the stage of this end
   std::uint64_t seed = 1;
 };
 
-/// Largest messages, so that buffers can be allocated and receives posted early, in bytes.
+/// Largest messages whatever the slots, so that buffers can be allocated and receives posted early, in bytes.
 struct MessageBounds {
   std::int64_t forward = 0;
   std::int64_t backward = 0;
@@ -114,7 +122,7 @@ class Codec {
   virtual std::unique_ptr<Receiver<T>> receiver(const ExecutionSpace&, const BoundaryShape&) const = 0;
 };
 
-/// Reads [codec]. Keys of another codec are refused.
+/// Reads [codec]: name and wire. Keys of another codec are refused.
 template <class T>
 std::unique_ptr<Codec<T>> codec_from_deck(Table table);
 

@@ -1,0 +1,26 @@
+#pragma once
+// The codec without compression: every number of the residual stream travels, in the format of the wire.
+
+#include "strait/codec/wire.hpp"
+
+namespace strait::codec {
+
+/// Bytes per micro-batch and direction: tokens * hidden * wire_bytes(wire). float32 is exact in single
+/// precision, float64 in double.
+template <class T>
+class NoneCodec : public Codec<T> {
+ public:
+  explicit NoneCodec(Wire wire) : wire_(wire) {}
+
+  MessageBounds bounds(const BoundaryShape& shape) const override;
+  std::unique_ptr<Sender<T>> sender(const ExecutionSpace&, const BoundaryShape&) const override;
+  std::unique_ptr<Receiver<T>> receiver(const ExecutionSpace&, const BoundaryShape&) const override;
+
+ private:
+  Wire wire_;
+};
+
+extern template class NoneCodec<float>;
+extern template class NoneCodec<double>;
+
+}  // namespace strait::codec

@@ -1,0 +1,28 @@
+#pragma once
+// How numbers lie in a message: packed row by row, in the byte order of the machine.
+
+#include "strait/codec/codec.hpp"
+
+namespace strait::codec {
+
+/// Formats on the wire. bfloat16 rounds to nearest even.
+enum class Wire { float32, bfloat16, float64 };
+
+/// Bytes per number.
+std::int64_t wire_bytes(Wire wire);
+
+/// Reads the key `wire`; "float64" exists for double precision alone.
+template <class T>
+Wire wire_from_deck(Table table);
+
+/// Writes x [rows, columns] at `offset` (a multiple of wire_bytes) of `bytes`; returns the offset behind it.
+template <class T>
+std::int64_t pack(const ExecutionSpace& exec, const Vector<std::uint8_t>& bytes, std::int64_t offset,
+                  ConstMatrix<T> x, Wire wire);
+
+/// Reads what `pack` wrote into x [rows, columns]; returns the offset behind it.
+template <class T>
+std::int64_t unpack(const ExecutionSpace& exec, const Matrix<T>& x, const Vector<std::uint8_t>& bytes,
+                    std::int64_t offset, Wire wire);
+
+}  // namespace strait::codec

@@ -1,0 +1,141 @@
+#include "strait/codec/wire.hpp"
+
+#include "strait/core/bits16.hpp"
+
+namespace strait::codec {
+namespace {
+
+// One format on the wire: its element, and how it is made and read.
+struct Float32 {
+  using Element = float;
+  KOKKOS_INLINE_FUNCTION static float encode(float value) { return value; }
+  KOKKOS_INLINE_FUNCTION static float decode(float value) { return value; }
+};
+struct Float64 {
+  using Element = double;
+  KOKKOS_INLINE_FUNCTION static double encode(double value) { return value; }
+  KOKKOS_INLINE_FUNCTION static double decode(double value) { return value; }
+};
+struct Bfloat16 {
+  using Element = std::uint16_t;
+  KOKKOS_INLINE_FUNCTION static std::uint16_t encode(float value) { return to_bfloat16(value); }
+  KOKKOS_INLINE_FUNCTION static float decode(std::uint16_t bits) { return from_bfloat16(bits); }
+};
+
+template <class Format>
+using Packed = Kokkos::View<typename Format::Element**, Kokkos::LayoutRight, MemorySpace,
+                            Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
+
+/// The part of a message at `offset` as a matrix.
+template <class Format>
+Packed<Format> packed(const Vector<std::uint8_t>& bytes, std::int64_t offset, std::int64_t rows,
+                      std::int64_t columns) {
+  constexpr std::int64_t element = sizeof(typename Format::Element);
+  ensure(offset % element == 0, "numbers in a message are aligned");
+  ensure(offset + rows * columns * element <= static_cast<std::int64_t>(bytes.extent(0)),
+         "a message fits its buffer");
+  return Packed<Format>(reinterpret_cast<typename Format::Element*>(bytes.data() + offset), rows, columns);
+}
+
+template <class T, class Format>
+struct PackRow {
+  Packed<Format> out;
+  Kokkos::View<const T**, Kokkos::LayoutRight, MemorySpace> x;
+
+  KOKKOS_INLINE_FUNCTION void operator()(const TeamMember& team) const {
+    const int row = team.league_rank();
+    typename Format::Element* to = &out(row, 0);
+    const T* from = &x(row, 0);
+    Kokkos::parallel_for(Kokkos::TeamThreadRange(team, static_cast<int>(x.extent(1))),
+                         [=](int i) { to[i] = Format::encode(from[i]); });
+  }
+};
+
+template <class T, class Format>
+struct UnpackRow {
+  Kokkos::View<T**, Kokkos::LayoutRight, MemorySpace> x;
+  Packed<Format> in;
+
+  KOKKOS_INLINE_FUNCTION void operator()(const TeamMember& team) const {
+    const int row = team.league_rank();
+    T* to = &x(row, 0);
+    const typename Format::Element* from = &in(row, 0);
+    Kokkos::parallel_for(Kokkos::TeamThreadRange(team, static_cast<int>(x.extent(1))),
+                         [=](int i) { to[i] = static_cast<T>(Format::decode(from[i])); });
+  }
+};
+
+/// Calls `use` with the format as a type.
+template <class Use>
+void with_format(Wire wire, Use use) {
+  switch (wire) {
+    case Wire::float32:
+      return use(Float32{});
+    case Wire::bfloat16:
+      return use(Bfloat16{});
+    case Wire::float64:
+      return use(Float64{});
+  }
+}
+
+}  // namespace
+
+std::int64_t wire_bytes(Wire wire) {
+  switch (wire) {
+    case Wire::float32:
+      return 4;
+    case Wire::bfloat16:
+      return 2;
+    case Wire::float64:
+      return 8;
+  }
+  return 0;
+}
+
+template <class T>
+Wire wire_from_deck(Table table) {
+  constexpr auto help = "format of activations and gradients on the wire; float64 in double precision only";
+  const std::string name = std::is_same_v<T, double>
+                               ? table.choice("wire", {"float32", "bfloat16", "float64"}, help)
+                               : table.choice("wire", {"float32", "bfloat16"}, help);
+  if (name == "float32") return Wire::float32;
+  return name == "bfloat16" ? Wire::bfloat16 : Wire::float64;
+}
+
+template <class T>
+std::int64_t pack(const ExecutionSpace& exec, const Vector<std::uint8_t>& bytes, std::int64_t offset,
+                  ConstMatrix<T> x, Wire wire) {
+  const std::int64_t rows = x.extent(0);
+  const std::int64_t columns = x.extent(1);
+  with_format(wire, [&](auto format) {
+    using Format = decltype(format);
+    Kokkos::parallel_for("strait::codec::pack", TeamPolicy(exec, static_cast<int>(rows), Kokkos::AUTO),
+                         PackRow<T, Format>{packed<Format>(bytes, offset, rows, columns), x});
+  });
+  return offset + rows * columns * wire_bytes(wire);
+}
+
+template <class T>
+std::int64_t unpack(const ExecutionSpace& exec, const Matrix<T>& x, const Vector<std::uint8_t>& bytes,
+                    std::int64_t offset, Wire wire) {
+  const std::int64_t rows = x.extent(0);
+  const std::int64_t columns = x.extent(1);
+  with_format(wire, [&](auto format) {
+    using Format = decltype(format);
+    Kokkos::parallel_for("strait::codec::unpack", TeamPolicy(exec, static_cast<int>(rows), Kokkos::AUTO),
+                         UnpackRow<T, Format>{x, packed<Format>(bytes, offset, rows, columns)});
+  });
+  return offset + rows * columns * wire_bytes(wire);
+}
+
+#define STRAIT_INSTANTIATE(T)                                                                           \
+  template Wire wire_from_deck<T>(Table);                                                               \
+  template std::int64_t pack<T>(const ExecutionSpace&, const Vector<std::uint8_t>&, std::int64_t,       \
+                                ConstMatrix<T>, Wire);                                                  \
+  template std::int64_t unpack<T>(const ExecutionSpace&, const Matrix<T>&, const Vector<std::uint8_t>&, \
+                                  std::int64_t, Wire);
+STRAIT_INSTANTIATE(float)
+STRAIT_INSTANTIATE(double)
+#undef STRAIT_INSTANTIATE
+
+}  // namespace strait::codec
