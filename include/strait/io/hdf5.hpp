@@ -273,8 +273,8 @@ class File {
   /// Hands all buffers to the operating system.
   void flush();
 
-  /// The bytes of the file as it would be closed now. For small files.
-  std::vector<std::uint8_t> image();
+  /// Writes a copy to `path`, as if this file were closed now. An existing file is replaced.
+  void copy_closed_to(const std::string& path);
 
   /// Closes; throws if anything that was written did not reach the file (a full disk may show only here).
   void close();
