@@ -1,0 +1,56 @@
+#pragma once
+// Messages over MPI, on a communicator of their own.
+
+#include "strait/pipeline/transport.hpp"
+
+#include <mpi.h>
+
+#include <functional>
+#include <memory>
+
+namespace strait::pipeline {
+
+/// Called now and then during a wait with its length so far in seconds; may throw. Here the application looks
+/// for signals and keeps its watchdog.
+using WaitHook = std::function<void(double seconds)>;
+
+/// Where the host cannot read device memory, messages are staged through host buffers. A wait tests without
+/// pause; where a node runs more ranks than it has processors, it sleeps between the tests, for 1 to 100
+/// microseconds. Refuses more boundaries than MPI has tags for: Error(ExitCode::environment).
+class MpiTransport : public Transport {
+ public:
+  MpiTransport(const ExecutionSpace& exec, MPI_Comm communicator, int boundaries, WaitHook hook = {});
+  ~MpiTransport() override;
+
+  bool done(int request) override;
+  void start_gather(std::span<const double> record) override;
+  bool gather_done(std::vector<double>& all) override;
+  void progress() override;
+  void wait() override;
+
+  bool oversubscribed() const { return oversubscribed_; }
+
+ protected:
+  int start_send(const Envelope& envelope, const codec::Message& message) override;
+  int start_receive(const Envelope& envelope, codec::Message& message) override;
+
+ private:
+  struct Request;
+  int unused_request();
+  int test();  ///< how many completed
+
+  ExecutionSpace exec_;
+  MPI_Comm communicator_ = MPI_COMM_NULL;
+  WaitHook hook_;
+  bool oversubscribed_ = false;
+
+  // Request i of the first list is described by entry i of the second; entry 0 is the gather.
+  std::vector<MPI_Request> requests_;
+  std::vector<std::unique_ptr<Request>> descriptions_;
+  std::vector<int> completed_;
+  std::vector<MPI_Status> statuses_;
+  std::vector<double> record_;
+  std::vector<double> gathered_;
+};
+
+}  // namespace strait::pipeline

@@ -1,0 +1,207 @@
+#include "strait/pipeline/mpi_transport.hpp"
+
+#include "strait/core/timer.hpp"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+namespace strait::pipeline {
+
+struct MpiTransport::Request {
+  enum class State { unused, pending, complete };
+
+  State state = State::unused;
+  codec::Message* target = nullptr;  ///< of a receive
+  std::int64_t size = 0;             ///< of a receive, once complete
+  Kokkos::View<std::uint8_t*, Kokkos::LayoutRight, HostSpace> staging;
+
+  std::uint8_t* stage(std::int64_t bytes) {
+    if (static_cast<std::int64_t>(staging.extent(0)) < bytes) {
+      staging = decltype(staging)(
+          Kokkos::view_alloc(Kokkos::WithoutInitializing, "strait::pipeline::staging"), bytes);
+    }
+    return staging.data();
+  }
+
+  auto staged(std::int64_t bytes) const {
+    return Kokkos::subview(staging, std::make_pair(std::int64_t{0}, bytes));
+  }
+};
+
+namespace {
+
+auto part(const codec::Message& message, std::int64_t bytes) {
+  return Kokkos::subview(message.bytes, std::make_pair(std::int64_t{0}, bytes));
+}
+
+// Micro-batches in flight on one channel are fewer; a message that is out of turn then never matches.
+constexpr int micro_batch_tags = 16;
+
+int tag(const Envelope& envelope) {
+  const int stream = (envelope.boundary + 1) * channels + static_cast<int>(envelope.channel);
+  return stream * micro_batch_tags + (envelope.micro_batch + 1) % micro_batch_tags;
+}
+
+/// Whether this node runs more ranks of `communicator` than processors that any of them may use.
+bool is_oversubscribed(MPI_Comm communicator) {
+  MPI_Comm node = MPI_COMM_NULL;
+  MPI_Comm_split_type(communicator, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  cpu_set_t processors;
+  CPU_ZERO(&processors);
+  sched_getaffinity(0, sizeof(processors), &processors);
+  MPI_Allreduce(MPI_IN_PLACE, &processors, sizeof(processors), MPI_BYTE, MPI_BOR, node);
+  int ranks = 0;
+  MPI_Comm_size(node, &ranks);
+  MPI_Comm_free(&node);
+  return ranks > CPU_COUNT(&processors);
+}
+
+int rank_of(MPI_Comm communicator) {
+  int rank = 0;
+  MPI_Comm_rank(communicator, &rank);
+  return rank;
+}
+
+int size_of(MPI_Comm communicator) {
+  int size = 0;
+  MPI_Comm_size(communicator, &size);
+  return size;
+}
+
+}  // namespace
+
+MpiTransport::MpiTransport(const ExecutionSpace& exec, MPI_Comm communicator, int boundaries, WaitHook hook)
+    : Transport(rank_of(communicator), size_of(communicator), boundaries),
+      exec_(exec),
+      hook_(std::move(hook)),
+      oversubscribed_(is_oversubscribed(communicator)) {
+  MPI_Comm_dup(communicator, &communicator_);
+  int* largest_tag = nullptr;
+  int found = 0;
+  MPI_Comm_get_attr(communicator_, MPI_TAG_UB, &largest_tag, &found);
+  const int needed = (boundaries + 1) * channels * micro_batch_tags;
+  if (found && *largest_tag < needed) {
+    fail(ExitCode::environment, "strait: this MPI has tags up to {}, {} boundaries need {}", *largest_tag,
+         boundaries, needed);
+  }
+  unused_request();  // entry 0: the gather
+}
+
+MpiTransport::~MpiTransport() { MPI_Comm_free(&communicator_); }
+
+int MpiTransport::unused_request() {
+  const auto found =
+      std::find_if(descriptions_.begin() + (descriptions_.empty() ? 0 : 1), descriptions_.end(),
+                   [](const auto& entry) { return entry->state == Request::State::unused; });
+  if (found != descriptions_.end()) return static_cast<int>(found - descriptions_.begin());
+  descriptions_.push_back(std::make_unique<Request>());
+  requests_.push_back(MPI_REQUEST_NULL);
+  completed_.resize(requests_.size());
+  statuses_.resize(requests_.size());
+  return static_cast<int>(requests_.size()) - 1;
+}
+
+int MpiTransport::start_send(const Envelope& envelope, const codec::Message& message) {
+  const int index = unused_request();
+  Request& request = *descriptions_[index];
+  const std::uint8_t* data = message.bytes.data();
+  if constexpr (!host_accessible) {
+    data = request.stage(message.size);
+    Kokkos::deep_copy(exec_, request.staged(message.size), part(message, message.size));
+    fence(exec_, "strait::pipeline::mpi_transport: MPI reads the staged message next");
+  }
+  request.state = Request::State::pending;
+  request.target = nullptr;
+  MPI_Isend(data, static_cast<int>(message.size), MPI_BYTE, envelope.peer, tag(envelope), communicator_,
+            &requests_[index]);
+  return index;
+}
+
+int MpiTransport::start_receive(const Envelope& envelope, codec::Message& message) {
+  const int index = unused_request();
+  Request& request = *descriptions_[index];
+  const auto capacity = static_cast<std::int64_t>(message.bytes.extent(0));
+  std::uint8_t* data = message.bytes.data();
+  if constexpr (!host_accessible) data = request.stage(capacity);
+  request.state = Request::State::pending;
+  request.target = &message;
+  MPI_Irecv(data, static_cast<int>(capacity), MPI_BYTE, envelope.peer, tag(envelope), communicator_,
+            &requests_[index]);
+  return index;
+}
+
+bool MpiTransport::done(int index) {
+  Request& request = *descriptions_[index];
+  ensure(request.state != Request::State::unused, "a request is asked for once");
+  if (request.state == Request::State::pending) return false;
+  if (request.target) {
+    request.target->size = request.size;
+    if constexpr (!host_accessible) {
+      Kokkos::deep_copy(exec_, part(*request.target, request.size), request.staged(request.size));
+      fence(exec_, "strait::pipeline::mpi_transport: the staging buffer may be reused");
+    }
+  }
+  request.state = Request::State::unused;
+  return true;
+}
+
+void MpiTransport::start_gather(std::span<const double> record) {
+  ensure(descriptions_[0]->state == Request::State::unused, "one gather at a time");
+  record_.assign(record.begin(), record.end());
+  gathered_.resize(record.size() * size());
+  descriptions_[0]->state = Request::State::pending;
+  MPI_Iallgather(record_.data(), static_cast<int>(record_.size()), MPI_DOUBLE, gathered_.data(),
+                 static_cast<int>(record_.size()), MPI_DOUBLE, communicator_, &requests_[0]);
+}
+
+bool MpiTransport::gather_done(std::vector<double>& all) {
+  if (descriptions_[0]->state != Request::State::complete) return false;
+  descriptions_[0]->state = Request::State::unused;
+  all = gathered_;
+  return true;
+}
+
+int MpiTransport::test() {
+  int count = 0;
+  MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &count, completed_.data(),
+               statuses_.data());
+  if (count == MPI_UNDEFINED) return count;  // nothing is under way
+  for (int i = 0; i < count; ++i) {
+    Request& request = *descriptions_[completed_[i]];
+    if (request.target) {
+      int bytes = 0;
+      MPI_Get_count(&statuses_[i], MPI_BYTE, &bytes);
+      request.size = bytes;
+    }
+    request.state = Request::State::complete;
+  }
+  return count;
+}
+
+void MpiTransport::progress() { test(); }
+
+void MpiTransport::wait() {
+  using namespace std::chrono_literals;
+  constexpr double seconds_between_calls = 1e-3;
+  const Stopwatch waited;
+  double next_call = seconds_between_calls;
+  auto pause = 1us;
+  while (true) {
+    const int count = test();
+    ensure(count != MPI_UNDEFINED, "a wait has something to wait for");
+    if (count > 0) return;
+    if (oversubscribed_) {
+      std::this_thread::sleep_for(pause);
+      pause = std::min<std::chrono::microseconds>(2 * pause, 100us);
+    }
+    if (hook_ && waited.seconds() >= next_call) {
+      hook_(waited.seconds());
+      next_call = waited.seconds() + seconds_between_calls;
+    }
+  }
+}
+
+}  // namespace strait::pipeline
