@@ -13,17 +13,19 @@ struct StageOptions {
   int sequences = 1;       ///< per micro-batch
   int slots = 1;           ///< micro-batches in flight: each slot keeps the activations of one
   bool recompute = false;  ///< keep only each block's input and run the block's forward again in backward
-  bool split_backward =
-      false;  ///< backward_input and backward_weight are called apart: keep what the second needs
+  /// backward_input and backward_weight are called apart: keep what the second needs. Not with recompute,
+  /// which would save nothing then (a deck error).
+  bool split_backward = false;
   std::uint64_t seed = 1;
 
-  /// Called once with the layout after the model's own parameters, before memory is allocated: a boundary
-  /// adds its anchors here. They start at zero and get no gradient from the stage. May be empty.
-  std::function<void(ParameterLayout&)> add_parameters;
+  /// Called by the constructor and by bytes_needed with the layout after the model's own parameters, before
+  /// memory is allocated: a boundary adds its anchors here. They start at zero and get no gradient from the
+  /// stage. May be empty.
+  std::function<void(ParameterLayout&)> add_parameters = {};
 
   /// Called between the layers of forward and backward: lets messages move during a long computation. May be
   /// empty.
-  std::function<void()> between_layers;
+  std::function<void()> between_layers = {};
 };
 
 /// Activations live in slots, so that any schedule can keep several micro-batches in flight. Weights are
@@ -69,8 +71,8 @@ class Stage {
   /// here (its logits exist only inside this call) and scales every gradient by `loss_scale`.
   void backward(int slot, const Vector<T>& weights, double loss_scale);
 
-  /// The two halves, for schedules that move the weights' half (zero-bubble). The head's weight gradient
-  /// belongs to the first half.
+  /// The two halves, for schedules that move the weights' half (zero-bubble). The weight gradients of the
+  /// head and of the norms belong to the first half. `weights` must keep its values until the second half.
   void backward_input(int slot, const Vector<T>& weights, double loss_scale);
   void backward_weight(int slot);
 
@@ -79,6 +81,10 @@ class Stage {
 
   std::int64_t activation_bytes() const;  ///< of all slots and work space
   std::int64_t parameter_bytes() const;   ///< weights and gradients
+
+  /// activation_bytes() + parameter_bytes() of a stage that would be built from these, without building it.
+  static std::int64_t bytes_needed(const LlamaConfig& config, const StageSpan& span,
+                                   const StageOptions& options);
 
  private:
   struct Implementation;

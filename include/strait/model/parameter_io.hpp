@@ -1,0 +1,21 @@
+#pragma once
+// Flat vectors in HDF5 files, one dataset per parameter.
+
+#include "strait/io/hdf5.hpp"
+#include "strait/model/parameters.hpp"
+
+namespace strait::model {
+
+/// Writes every parameter of `flat` under its name, gains as [columns], the rest as [rows, columns]. Copies
+/// of another stage's tensors are left out. Waits for `exec`.
+template <class T>
+void save_parameters(const ExecutionSpace& exec, io::Group group, const ParameterLayout& layout,
+                     const Vector<T>& flat);
+
+/// Reads them back, copies of another stage's tensors too; the precision may differ. Waits for `exec`. A
+/// missing dataset or another shape is an Error(ExitCode::io).
+template <class T>
+void load_parameters(const ExecutionSpace& exec, const io::Group& group, const ParameterLayout& layout,
+                     const Vector<T>& flat);
+
+}  // namespace strait::model

@@ -1,0 +1,17 @@
+#include "adamw.hpp"
+
+namespace strait::optim {
+
+template <class T>
+std::unique_ptr<Optimizer<T>> make_optimizer(const OptimizerConfig& config,
+                                             const model::ParameterLayout& layout) {
+  ensure(config.name == "adamw", "an optimiser that the deck would have refused");
+  return std::make_unique<AdamW<T>>(config, layout);
+}
+
+template std::unique_ptr<Optimizer<float>> make_optimizer(const OptimizerConfig&,
+                                                          const model::ParameterLayout&);
+template std::unique_ptr<Optimizer<double>> make_optimizer(const OptimizerConfig&,
+                                                           const model::ParameterLayout&);
+
+}  // namespace strait::optim

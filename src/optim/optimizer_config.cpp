@@ -1,0 +1,63 @@
+#include "strait/optim/optimizer.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace strait::optim {
+namespace {
+
+/// The decay rate of a running mean, in [0, 1).
+double mean_decay(const Table& table, const char* key, double fallback, const char* help) {
+  const double value = table.at_least(key, table.optional<double>(key, fallback, help), 0.0);
+  if (!(value < 1.0)) table.reject(key, fmt::format("is {}, expected less than 1", value));
+  return value;
+}
+
+}  // namespace
+
+OptimizerConfig OptimizerConfig::from_deck(Table table) {
+  OptimizerConfig config;
+  config.name = table.choice("name", {"adamw"}, "update rule");
+  config.learning_rate = table.at_least(
+      "learning_rate", table.required<double>("learning_rate", "of a step, at its highest"), 0.0);
+  config.beta1 = mean_decay(table, "beta1", 0.9, "decay of the gradient's running mean, per step");
+  config.beta2 = mean_decay(table, "beta2", 0.95, "decay of the squared gradient's running mean, per step");
+  config.epsilon = table.above(
+      "epsilon", table.optional<double>("epsilon", 1e-8, "added to the root of the mean square"), 0.0);
+  config.weight_decay = table.at_least(
+      "weight_decay",
+      table.optional<double>("weight_decay", 0.1,
+                             "decoupled, of matrices and the head; the token table and gains have none"),
+      0.0);
+  config.clip = table.optional<double>("clip", 1.0, "largest norm of all gradients; <= 0 turns clipping off");
+  config.warmup_steps = table.at_least(
+      "warmup_steps",
+      table.optional<std::int64_t>("warmup_steps", 0, "steps over which the learning rate rises from zero"),
+      0);
+  config.decay = table.choice("decay", {"cosine", "linear", "constant"},
+                              "how the learning rate falls from the warm-up's end to the last step");
+  config.final_fraction = table.between(
+      "final_fraction", table.optional<double>("final_fraction", 0.1, "of learning_rate, at the last step"),
+      0.0, 1.0);
+  return config;
+}
+
+double OptimizerConfig::rate_at(std::int64_t step, std::int64_t steps) const {
+  if (step < warmup_steps) {
+    return learning_rate * static_cast<double>(step + 1) / static_cast<double>(warmup_steps);
+  }
+  if (decay == "constant") return learning_rate;
+  const auto decay_steps = std::max<std::int64_t>(steps - 1 - warmup_steps, 1);
+  const double progress =
+      std::min(1.0, static_cast<double>(step - warmup_steps) / static_cast<double>(decay_steps));
+  const double remaining =
+      decay == "cosine" ? 0.5 * (1.0 + std::cos(std::numbers::pi * progress)) : 1.0 - progress;
+  return learning_rate * (final_fraction + (1.0 - final_fraction) * remaining);
+}
+
+double OptimizerConfig::clip_factor(double gradient_norm) const {
+  return clip > 0.0 && gradient_norm > clip ? clip / gradient_norm : 1.0;
+}
+
+}  // namespace strait::optim
