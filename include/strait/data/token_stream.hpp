@@ -17,8 +17,8 @@ std::vector<std::string> expand_patterns(const std::vector<std::string>& pattern
 
 class TokenStream {
  public:
-  /// `vocab`: ids that the model knows. Every token that is read is checked against it; one beyond it is an
-  /// Error(ExitCode::io) that names file and position.
+  /// `vocab`: ids that the model knows. Both ends of each file now, and every token when it is read, are
+  /// checked against it; one beyond it is an Error(ExitCode::io) that names file and position.
   TokenStream(std::vector<std::unique_ptr<TokenSource>> sources, std::int32_t vocab);
 
   /// The files of `config.train` or `config.validation`, concatenated.
