@@ -88,6 +88,8 @@ MpiTransport::MpiTransport(const ExecutionSpace& exec, MPI_Comm communicator, in
          boundaries, needed);
   }
   unused_request();  // entry 0: the gather
+  MPI_Barrier(communicator_);
+  start_clock();
 }
 
 MpiTransport::~MpiTransport() { MPI_Comm_free(&communicator_); }

@@ -30,7 +30,7 @@ struct Context {
   MutableTokenIds ids;  ///< [tokens]; a sender reads them, a receiver whose codec carries ids fills them
   std::int64_t micro_batch = 0;  ///< counted from the start of the run; of the evaluation when not training
   int slot = 0;                  ///< where state that must live until the backward is kept
-  std::int64_t weight_version = 0;  ///< of the sender's stage when it encoded
+  std::int64_t weight_version = 0;  ///< of the sender's stage when it encoded; in training
   bool training = true;             ///< evaluation changes no state
 };
 
@@ -43,8 +43,8 @@ struct UpdateInfo {
 ///
 /// One step at a boundary: per micro-batch encode -> decode, then encode_gradient -> decode_gradient; where
 /// `synchronises`, send_sync_up -> receive_sync_up; `update` at both ends, just after the optimiser of their
-/// stage; then send_sync_down -> receive_sync_down. Messages of one kind are taken in the order of sending. A
-/// step whose loss or gradient norm is not finite ends before `update`, at both ends.
+/// stage; then, where `synchronises`, send_sync_down -> receive_sync_down. Messages of one kind are taken in
+/// the order of sending. A step whose loss or gradient norm is not finite skips `update` at both ends.
 template <class T>
 class End {
  public:

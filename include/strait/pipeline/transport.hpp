@@ -2,6 +2,7 @@
 // How messages travel between ranks: posted receives, sends that lend their buffer, and exact byte counts.
 
 #include "strait/codec/codec.hpp"
+#include "strait/core/timer.hpp"
 
 #include <cstdint>
 #include <span>
@@ -75,9 +76,13 @@ class Transport {
   /// Counts since the last call.
   SentBytes take_sent();
 
+  /// Seconds since all ranks created their transports.
+  double seconds() const { return clock_.seconds(); }
+
  protected:
   virtual int start_send(const Envelope& envelope, const codec::Message& message) = 0;
   virtual int start_receive(const Envelope& envelope, codec::Message& message) = 0;
+  void start_clock() { clock_ = Stopwatch(); }
 
  private:
   void count(const Envelope& envelope, const codec::Message& message);
@@ -85,6 +90,7 @@ class Transport {
   int rank_;
   int size_;
   SentBytes sent_;
+  Stopwatch clock_;
 };
 
 /// Refuses a message that no single MPI transfer can carry: Error(ExitCode::deck).

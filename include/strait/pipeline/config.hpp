@@ -1,0 +1,38 @@
+#pragma once
+// How the model is cut and run: the [pipeline] table, and what an executor is built from.
+
+#include "strait/model/config.hpp"
+#include "strait/optim/optimizer.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace strait::pipeline {
+
+/// Everything of [pipeline].
+struct PipelineConfig {
+  int stages = 1;
+  std::string schedule;    ///< gpipe or 1f1b
+  std::vector<int> split;  ///< layers per stage; empty: balanced by cost
+  bool emulated = false;   ///< all stages on one rank, through the loopback transport
+
+  /// Reads stages, schedule, split and emulate_stages, which replaces stages when it is not 0.
+  static PipelineConfig from_deck(Table table);
+};
+
+/// One pipeline: the same on every rank.
+struct PipelineSetup {
+  model::LlamaConfig model;
+  std::vector<model::StageSpan> spans;  ///< one per stage
+  std::string schedule = "gpipe";
+  int sequences = 1;       ///< per micro-batch
+  int micro_batches = 1;   ///< per step
+  bool recompute = false;  ///< run each block's forward again in its backward
+  std::uint64_t seed = 1;
+  optim::OptimizerConfig optimizer;
+
+  int stages() const { return static_cast<int>(spans.size()); }
+};
+
+}  // namespace strait::pipeline

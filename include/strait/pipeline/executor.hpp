@@ -1,0 +1,140 @@
+#pragma once
+// Runs one rank's list of actions. It stops where it would have to wait, so that one thread may serve one
+// rank over MPI or all the ranks of an emulated pipeline.
+
+#include "strait/pipeline/stage_unit.hpp"
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace strait::pipeline {
+
+/// A micro-batch that a rank needs tokens of: ids on the first stage, targets on the last. A view that is not
+/// wanted has extent 0.
+struct BatchRequest {
+  int micro_batch = 0;
+  MutableTokenIds ids;      ///< [sequences * context]
+  MutableTokenIds targets;  ///< [sequences * context]
+};
+
+/// Fills the views of a request.
+using BatchSource = std::function<void(const BatchRequest&)>;
+
+/// Chooses a token by its logits [vocab]; called on the last stage.
+using ChooseToken = std::function<std::int32_t(std::span<const double> logits)>;
+
+struct StepInfo {
+  std::int64_t step = 0;  ///< updates before this one
+  double learning_rate = 0.0;
+  double learning_rate_fraction = 1.0;  ///< the run's warm-up and decay at this step, 0..1
+  std::function<int()> vote;  ///< what to tell every rank; asked once per step, when its gradients are there
+  bool trace = false;         ///< keep a record of the actions
+};
+
+/// Bitwise the same on every rank.
+struct StepResult {
+  double loss = 0.0;           ///< mean cross-entropy in nats, before the update
+  double gradient_norm = 0.0;  ///< over all stages, before clipping
+  bool finite = true;          ///< otherwise weights and optimisers are as before the step
+  std::vector<double> rank_gradient_norms;
+  std::vector<int> votes;  ///< of every rank
+};
+
+struct TraceEntry {
+  Action action;
+  double start = 0.0;   ///< seconds on the transport's clock
+  double waited = 0.0;  ///< part of start to end, for a message or a free buffer
+  double end = 0.0;
+};
+
+/// What one rank did since it was asked last.
+struct Statistics {
+  SentBytes sent;
+  double seconds_compute = 0.0;        ///< layers, norms, updates
+  double seconds_communication = 0.0;  ///< encoding, decoding, posting
+  double seconds_wait = 0.0;
+  double seconds_input = 0.0;  ///< in the batch source
+};
+
+template <class T>
+class Executor {
+ public:
+  /// The stages of setup.spans whose number modulo transport.size() is transport.rank(). Refuses messages
+  /// that are too long: Error(ExitCode::deck).
+  Executor(const ExecutionSpace& exec, const PipelineSetup& setup, const codec::Codec<T>& codec,
+           Transport& transport);
+
+  // Each of these begins a list that `advance` runs. All ranks begin the same lists in the same order.
+  void begin_step(const StepInfo& info, BatchSource source);
+  void begin_evaluation(int micro_batches, BatchSource source);
+  /// The token after `position` of the first sequence of the one micro-batch of `source`.
+  void begin_next_token(BatchSource source, std::int64_t position, ChooseToken choose);
+
+  /// Runs actions until one has to wait. True if any was finished.
+  bool advance();
+  bool finished() const { return finished_; }
+
+  const StepResult& result() const { return result_; }             ///< of the last step
+  double evaluated_loss() const { return evaluated_loss_; }        ///< mean in nats, the same on every rank
+  std::int32_t next_token() const { return next_token_; }          ///< the same on every rank
+  const std::vector<TraceEntry>& trace() const { return trace_; }  ///< of the last traced step
+  Statistics take_statistics();
+
+  Transport& transport() { return transport_; }
+  std::vector<StageUnit<T>>& units() { return units_; }
+  std::int64_t memory_bytes() const;
+
+ private:
+  enum class Mode { training, evaluation, next_token };
+
+  void begin(const Schedule& schedule, Mode mode, BatchSource source);
+  bool run(const Action& action);
+  bool perform(const Action& action);
+  void compute(const Action& action);
+  bool exchange(const Action& action);
+  bool reduce(const Action& action);
+  void start_reduction(const Action& action);
+  void absorb_reduction(const Action& action, const std::vector<double>& records);
+  void fetch(const Action& action);
+  void choose_token(const Action& action);
+  codec::Context context(const Action& action);
+  const Vector<T>& weights(const Action& action);
+  std::int64_t tokens(int micro_batches) const;
+
+  ExecutionSpace exec_;
+  PipelineSetup setup_;
+  Transport& transport_;
+  Schedule training_, evaluation_, next_token_schedule_;
+  std::vector<StageUnit<T>> units_;
+
+  // The list at hand.
+  Mode mode_ = Mode::training;
+  const Schedule* schedule_ = nullptr;
+  const ActionList* list_ = nullptr;
+  std::size_t next_ = 0;
+  bool finished_ = true;
+  int updates_ = 0;  ///< since the list began
+  StepInfo info_;
+  BatchSource source_;
+  std::int64_t position_ = 0;
+  ChooseToken choose_;
+  bool gathering_ = false;
+  double loss_sum_ = 0.0;  ///< of evaluated micro-batches on this rank
+
+  // The action at hand.
+  std::optional<double> entered_, blocked_since_;
+
+  StepResult result_;
+  double evaluated_loss_ = 0.0;
+  std::int32_t next_token_ = -1;
+  std::vector<TraceEntry> trace_;
+  Statistics statistics_;
+};
+
+extern template class Executor<float>;
+extern template class Executor<double>;
+
+}  // namespace strait::pipeline

@@ -1,0 +1,73 @@
+#pragma once
+// The buffers of one channel of a boundary, with the messages that are on their way in them.
+
+#include "strait/pipeline/transport.hpp"
+
+#include <deque>
+#include <optional>
+#include <vector>
+
+namespace strait::pipeline {
+
+/// Outgoing messages: with two buffers one may be filled while the other is lent to the transport.
+class Outbox {
+ public:
+  /// `envelope` gives channel, boundary and peer; `capacity` in bytes.
+  Outbox(Transport& transport, const Envelope& envelope, std::int64_t capacity, int buffers);
+
+  /// A message to fill, with its sizes at zero; null while all buffers are lent.
+  codec::Message* free();
+
+  /// Sends the message that `free` gave last. Its bytes must be complete on the device.
+  void post(int micro_batch, bool evaluation);
+
+  /// True once no buffer is lent.
+  bool idle();
+
+  std::int64_t memory_bytes() const;
+
+ private:
+  struct Buffer {
+    codec::Message message;
+    std::optional<int> request;
+  };
+  bool available(Buffer& buffer);
+
+  Transport& transport_;
+  Envelope envelope_;
+  std::vector<Buffer> buffers_;
+  Buffer* given_ = nullptr;
+};
+
+/// Incoming messages: receives are posted for as many of the expected messages as there are buffers.
+class Inbox {
+ public:
+  Inbox(Transport& transport, const Envelope& envelope, std::int64_t capacity, int buffers);
+
+  /// The micro-batches whose messages come next, in order.
+  void expect(const std::vector<int>& micro_batches, bool evaluation);
+
+  /// The oldest expected message, null until it is here.
+  const codec::Message* arrived();
+
+  /// Its contents have been read (on the device too): its buffer receives the next expected message.
+  void release();
+
+  std::int64_t memory_bytes() const;
+
+ private:
+  struct Buffer {
+    codec::Message message;
+    std::optional<int> request;
+    bool in_use = false;
+  };
+  void post();
+
+  Transport& transport_;
+  Envelope envelope_;
+  std::vector<Buffer> buffers_;
+  std::deque<Envelope> expected_;  ///< not posted yet
+  std::deque<Buffer*> posted_;     ///< oldest first
+};
+
+}  // namespace strait::pipeline

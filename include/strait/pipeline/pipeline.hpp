@@ -1,0 +1,60 @@
+#pragma once
+// The pipeline as the run loop sees it: one rank of an MPI run, or all ranks of an emulated one.
+
+#include "strait/pipeline/executor.hpp"
+#include "strait/pipeline/mpi_transport.hpp"
+
+#include <memory>
+#include <vector>
+
+namespace strait::pipeline {
+
+/// What a rank did since it was asked last, as every rank knows it.
+struct RankStatistics {
+  double seconds_compute = 0.0;
+  double seconds_communication = 0.0;
+  double seconds_wait = 0.0;
+  double seconds_input = 0.0;
+};
+
+struct PipelineStatistics {
+  std::vector<BoundaryBytes> boundaries;  ///< of both directions
+  std::int64_t tied = 0;                  ///< bytes of tied gradients, all ranks
+  std::vector<RankStatistics> ranks;
+};
+
+template <class T>
+class Pipeline {
+ public:
+  /// This rank of a pipeline with setup.stages() / size(communicator) stages per rank. Collective.
+  Pipeline(const ExecutionSpace& exec, const PipelineSetup& setup, const codec::Codec<T>& codec,
+           MPI_Comm communicator, WaitHook hook = {});
+
+  /// One rank per stage, all in this process, through the loopback transport.
+  Pipeline(const ExecutionSpace& exec, const PipelineSetup& setup, const codec::Codec<T>& codec);
+
+  // These are collective: all ranks call them alike, and get the same results bit for bit.
+  StepResult step(const StepInfo& info, const BatchSource& source);
+  /// Mean cross-entropy in nats over micro-batches 0 .. micro_batches - 1 of `source`.
+  double evaluate(int micro_batches, const BatchSource& source);
+  /// The token that `choose` takes after `position` of the first sequence of micro-batch 0 of `source`.
+  std::int32_t next_token(const BatchSource& source, std::int64_t position, const ChooseToken& choose);
+  /// Of all ranks, since the last call.
+  PipelineStatistics gather_statistics();
+
+  /// The ranks in this process: one over MPI.
+  std::vector<std::unique_ptr<Executor<T>>>& executors() { return executors_; }
+
+ private:
+  /// Runs the lists that `begin` begins.
+  template <class Begin>
+  void run(Begin begin);
+
+  std::vector<std::unique_ptr<Transport>> transports_;
+  std::vector<std::unique_ptr<Executor<T>>> executors_;
+};
+
+extern template class Pipeline<float>;
+extern template class Pipeline<double>;
+
+}  // namespace strait::pipeline

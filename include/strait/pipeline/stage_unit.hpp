@@ -1,0 +1,68 @@
+#pragma once
+// A virtual stage with everything that belongs to it at its rank.
+
+#include "strait/model/stage.hpp"
+#include "strait/pipeline/boundary.hpp"
+#include "strait/pipeline/config.hpp"
+#include "strait/pipeline/tied_reduction.hpp"
+
+#include <memory>
+#include <optional>
+
+namespace strait::pipeline {
+
+template <class T>
+class StageUnit {
+ public:
+  /// Virtual stage `index` of setup.spans with `slots` micro-batches in flight. The anchors that its codec
+  /// ends want become parameters of the stage, lent to them.
+  StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, int index, int slots,
+            const codec::Codec<T>& codec, Transport& transport);
+
+  int index() const { return index_; }
+  bool is_first() const { return index_ == 0; }
+  bool is_last() const { return is_last_; }
+
+  model::Stage<T>& stage() { return *stage_; }
+  optim::Optimizer<T>& optimizer() { return *optimizer_; }
+
+  /// The sending end of boundary `index`; null on the last stage.
+  codec::Sender<T>* sender() { return downstream_ ? &downstream_->end() : nullptr; }
+  /// The receiving end of boundary `index - 1`; null on the first stage.
+  codec::Receiver<T>* receiver() { return upstream_ ? &upstream_->end() : nullptr; }
+
+  DownstreamEnd<T>& downstream() { return *downstream_; }
+  UpstreamEnd<T>& upstream() { return *upstream_; }
+  TiedReduction<T>& tied() { return *tied_; }
+
+  /// Posts the receives that `list` comes to. Evaluations have no step.
+  void begin(const ActionList& list, std::optional<std::int64_t> step);
+
+  /// No buffer is lent to the transport for sending.
+  bool idle();
+
+  /// Sum of squares of the gradients of the stage's own parameters: the copy of a tied table counts at its
+  /// owner. Waits.
+  double gradient_sum_of_squares();
+
+  /// One update of weights, then of both codec ends.
+  void update(const optim::UpdateInfo& info, double learning_rate_fraction);
+
+  /// Weights, gradients, activations, state of optimiser and codec, message buffers.
+  std::int64_t memory_bytes() const;
+
+ private:
+  ExecutionSpace exec_;
+  int index_;
+  bool is_last_;
+  std::optional<DownstreamEnd<T>> downstream_;
+  std::optional<UpstreamEnd<T>> upstream_;
+  std::unique_ptr<model::Stage<T>> stage_;
+  std::unique_ptr<optim::Optimizer<T>> optimizer_;
+  std::optional<TiedReduction<T>> tied_;
+};
+
+extern template class StageUnit<float>;
+extern template class StageUnit<double>;
+
+}  // namespace strait::pipeline

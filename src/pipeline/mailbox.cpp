@@ -1,0 +1,104 @@
+#include "strait/pipeline/mailbox.hpp"
+
+namespace strait::pipeline {
+namespace {
+
+codec::Message allocate(std::int64_t capacity) {
+  check_message_size(capacity);
+  codec::Message message;
+  message.bytes = Vector<std::uint8_t>(
+      Kokkos::view_alloc(Kokkos::WithoutInitializing, "strait::pipeline::message"), capacity);
+  return message;
+}
+
+template <class Buffers>
+std::int64_t capacity_of(const Buffers& buffers) {
+  std::int64_t bytes = 0;
+  for (const auto& buffer : buffers) bytes += static_cast<std::int64_t>(buffer.message.bytes.extent(0));
+  return bytes;
+}
+
+}  // namespace
+
+Outbox::Outbox(Transport& transport, const Envelope& envelope, std::int64_t capacity, int buffers)
+    : transport_(transport), envelope_(envelope), buffers_(buffers) {
+  for (Buffer& buffer : buffers_) buffer.message = allocate(capacity);
+}
+
+bool Outbox::available(Buffer& buffer) {
+  if (buffer.request && transport_.done(*buffer.request)) buffer.request.reset();
+  return !buffer.request;
+}
+
+codec::Message* Outbox::free() {
+  for (Buffer& buffer : buffers_) {
+    if (!available(buffer)) continue;
+    given_ = &buffer;
+    buffer.message.size = buffer.message.sync_size = buffer.message.header_size = 0;
+    return &buffer.message;
+  }
+  return nullptr;
+}
+
+void Outbox::post(int micro_batch, bool evaluation) {
+  ensure(given_ != nullptr, "a message is taken before it is posted");
+  Envelope envelope = envelope_;
+  envelope.micro_batch = micro_batch;
+  envelope.evaluation = evaluation;
+  given_->request = transport_.send(envelope, given_->message);
+  given_ = nullptr;
+}
+
+bool Outbox::idle() {
+  bool all = true;
+  for (Buffer& buffer : buffers_) all = available(buffer) && all;
+  return all;
+}
+
+std::int64_t Outbox::memory_bytes() const { return capacity_of(buffers_); }
+
+Inbox::Inbox(Transport& transport, const Envelope& envelope, std::int64_t capacity, int buffers)
+    : transport_(transport), envelope_(envelope), buffers_(buffers) {
+  for (Buffer& buffer : buffers_) buffer.message = allocate(capacity);
+}
+
+void Inbox::expect(const std::vector<int>& micro_batches, bool evaluation) {
+  for (const int micro_batch : micro_batches) {
+    Envelope envelope = envelope_;
+    envelope.micro_batch = micro_batch;
+    envelope.evaluation = evaluation;
+    expected_.push_back(envelope);
+  }
+  post();
+}
+
+const codec::Message* Inbox::arrived() {
+  ensure(!posted_.empty(), "a message is expected before it is asked for");
+  Buffer& oldest = *posted_.front();
+  if (oldest.request) {
+    if (!transport_.done(*oldest.request)) return nullptr;
+    oldest.request.reset();
+  }
+  return &oldest.message;
+}
+
+void Inbox::release() {
+  posted_.front()->in_use = false;
+  posted_.pop_front();
+  post();
+}
+
+void Inbox::post() {
+  for (Buffer& buffer : buffers_) {
+    if (expected_.empty()) return;
+    if (buffer.in_use) continue;
+    buffer.in_use = true;
+    buffer.request = transport_.receive(expected_.front(), buffer.message);
+    posted_.push_back(&buffer);
+    expected_.pop_front();
+  }
+}
+
+std::int64_t Inbox::memory_bytes() const { return capacity_of(buffers_); }
+
+}  // namespace strait::pipeline

@@ -1,0 +1,107 @@
+#include "strait/pipeline/stage_unit.hpp"
+
+#include "strait/kernels/elementwise.hpp"
+
+#include <utility>
+
+namespace strait::pipeline {
+namespace {
+
+codec::BoundaryShape boundary_shape(const PipelineSetup& setup, int boundary, int slots) {
+  return {.boundary = boundary,
+          .after_layer = setup.spans[boundary].last_layer - 1,
+          .tokens = std::int64_t{setup.sequences} * setup.model.context,
+          .hidden = setup.model.hidden,
+          .vocab = setup.model.vocab,
+          .slots = slots,
+          .seed = setup.seed};
+}
+
+}  // namespace
+
+template <class T>
+StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, int index, int slots,
+                        const codec::Codec<T>& codec, Transport& transport)
+    : exec_(exec), index_(index), is_last_(index == setup.stages() - 1) {
+  const auto rank_of = [&](int stage) { return stage % transport.size(); };
+  if (!is_first()) {
+    upstream_.emplace(exec, codec, boundary_shape(setup, index - 1, slots), transport, rank_of(index - 1));
+  }
+  if (!is_last()) {
+    downstream_.emplace(exec, codec, boundary_shape(setup, index, slots), transport, rank_of(index + 1));
+  }
+
+  model::StageOptions options{
+      .sequences = setup.sequences, .slots = slots, .recompute = setup.recompute, .seed = setup.seed};
+  options.add_parameters = [this](model::ParameterLayout& layout) {
+    if (upstream_) upstream_->end().add_parameters(layout);
+    if (downstream_) downstream_->end().add_parameters(layout);
+  };
+  options.between_layers = [&transport] { transport.progress(); };
+  stage_ = std::make_unique<model::Stage<T>>(exec, setup.model, setup.spans[index], options);
+  const model::ParameterLayout& layout = stage_->layout();
+  if (upstream_) upstream_->end().lend(layout, stage_->weights(), stage_->gradients());
+  if (downstream_) downstream_->end().lend(layout, stage_->weights(), stage_->gradients());
+  optimizer_ = optim::make_optimizer<T>(setup.optimizer, layout);
+
+  if (setup.model.tie_embeddings && setup.stages() > 1 && (is_first() || is_last())) {
+    const int copy = tied_parameter(layout, is_first());
+    tied_.emplace(exec, transport, rank_of(is_first() ? setup.stages() - 1 : 0),
+                  layout.view(stage_->gradients(), copy));
+  }
+}
+
+template <class T>
+void StageUnit<T>::begin(const ActionList& list, std::optional<std::int64_t> step) {
+  if (upstream_) upstream_->begin(list, step);
+  if (downstream_) downstream_->begin(list, step);
+  if (tied_ && step) tied_->begin();
+}
+
+template <class T>
+bool StageUnit<T>::idle() {
+  const bool up = !upstream_ || upstream_->idle();
+  const bool down = !downstream_ || downstream_->idle();
+  return up && down;
+}
+
+template <class T>
+double StageUnit<T>::gradient_sum_of_squares() {
+  double sum = 0.0;
+  std::int64_t begin = 0;
+  const auto add_up_to = [&](std::int64_t end) {
+    if (end > begin) {
+      sum +=
+          kernels::sum_of_squares<T>(exec_, Kokkos::subview(stage_->gradients(), std::make_pair(begin, end)));
+    }
+  };
+  for (const model::ParameterInfo& info : stage_->layout().entries()) {
+    if (!info.shared) continue;
+    add_up_to(info.offset);
+    begin = info.offset + info.size();
+  }
+  add_up_to(stage_->layout().size());
+  return sum;
+}
+
+template <class T>
+void StageUnit<T>::update(const optim::UpdateInfo& info, double learning_rate_fraction) {
+  optimizer_->update(exec_, stage_->weights(), stage_->gradients(), info);
+  const codec::UpdateInfo codec_info{.step = info.step, .learning_rate_fraction = learning_rate_fraction};
+  if (upstream_) upstream_->end().update(exec_, codec_info);
+  if (downstream_) downstream_->end().update(exec_, codec_info);
+}
+
+template <class T>
+std::int64_t StageUnit<T>::memory_bytes() const {
+  std::int64_t bytes = stage_->parameter_bytes() + stage_->activation_bytes() + optimizer_->state_bytes();
+  if (upstream_) bytes += upstream_->memory_bytes();
+  if (downstream_) bytes += downstream_->memory_bytes();
+  if (tied_) bytes += tied_->memory_bytes();
+  return bytes;
+}
+
+template class StageUnit<float>;
+template class StageUnit<double>;
+
+}  // namespace strait::pipeline
