@@ -1,0 +1,96 @@
+// The [optimizer] table, the learning rate's schedule and clipping.
+#include "strait/optim/optimizer.hpp"
+
+#include "support/expect_error.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <string>
+
+namespace strait::optim {
+namespace {
+
+OptimizerConfig read(const std::vector<std::string>& overrides = {}) {
+  const auto deck = Deck::from_string("[optimizer]\nlearning_rate = 1e-3\n", "deck.toml", overrides);
+  const auto config = OptimizerConfig::from_deck(deck.table("optimizer"));
+  deck.finish();
+  return config;
+}
+
+TEST(OptimizerConfig, DefaultsAreThoseOfTheInterface) {
+  const auto config = read();
+  EXPECT_EQ(config.name, "adamw");
+  EXPECT_EQ(config.learning_rate, 1e-3);
+  EXPECT_EQ(config.beta1, 0.9);
+  EXPECT_EQ(config.beta2, 0.95);
+  EXPECT_EQ(config.epsilon, 1e-8);
+  EXPECT_EQ(config.weight_decay, 0.1);
+  EXPECT_EQ(config.clip, 1.0);
+  EXPECT_EQ(config.warmup_steps, 0);
+  EXPECT_EQ(config.decay, "cosine");
+  EXPECT_EQ(config.final_fraction, 0.1);
+}
+
+TEST(OptimizerConfig, RefusesImpossibleValues) {
+  const auto refused = [](const std::string& override, const std::string& part) {
+    test::expect_error(ExitCode::deck, part, [&] { read({override}); });
+  };
+  refused("optimizer.name=adam", "adamw");
+  refused("optimizer.learning_rate=-1.0", "learning_rate: is -1");
+  refused("optimizer.beta1=1.0", "beta1: is 1, expected less than 1");
+  refused("optimizer.beta2=-0.1", "beta2: is -0.1");
+  refused("optimizer.epsilon=0.0", "epsilon: is 0");
+  refused("optimizer.weight_decay=-0.1", "weight_decay: is -0.1");
+  refused("optimizer.warmup_steps=-1", "warmup_steps: is -1");
+  refused("optimizer.decay=step", "decay");
+  refused("optimizer.final_fraction=1.5", "final_fraction: is 1.5");
+}
+
+struct RateRow {
+  std::int64_t step;
+  double cosine, linear, constant;
+};
+
+// learning_rate 1, 4 steps of warm-up, 13 steps in all, final_fraction 0.1: the decay takes 8 intervals.
+constexpr std::array<RateRow, 8> rates{{{0, 0.25, 0.25, 0.25},
+                                        {2, 0.75, 0.75, 0.75},
+                                        {3, 1.0, 1.0, 1.0},
+                                        {4, 1.0, 1.0, 1.0},
+                                        {6, 0.868198051533946, 0.775, 1.0},
+                                        {8, 0.55, 0.55, 1.0},
+                                        {10, 0.231801948466054, 0.325, 1.0},
+                                        {12, 0.1, 0.1, 1.0}}};
+
+TEST(LearningRate, FollowsTheTable) {
+  for (const std::string decay : {"cosine", "linear", "constant"}) {
+    const auto config =
+        read({"optimizer.learning_rate=1.0", "optimizer.warmup_steps=4", "optimizer.decay=" + decay});
+    for (const auto& row : rates) {
+      const double expected = decay == "cosine" ? row.cosine : decay == "linear" ? row.linear : row.constant;
+      EXPECT_NEAR(config.rate_at(row.step, 13), expected, 1e-14) << decay << ", step " << row.step;
+    }
+  }
+}
+
+TEST(LearningRate, StaysFiniteInRunsShorterThanTheWarmUp) {
+  const auto config = read({"optimizer.warmup_steps=10"});
+  EXPECT_DOUBLE_EQ(config.rate_at(0, 5), 1e-4);
+  EXPECT_DOUBLE_EQ(config.rate_at(4, 5), 5e-4);
+  EXPECT_DOUBLE_EQ(read().rate_at(0, 1), 1e-3);
+  EXPECT_DOUBLE_EQ(read().rate_at(50, 10), 1e-4);  // a run continued beyond its steps
+}
+
+TEST(Clipping, ScalesGradientsOnlyAboveTheLimit) {
+  const auto config = read({"optimizer.clip=2.0"});
+  EXPECT_EQ(config.clip_factor(1.9), 1.0);
+  EXPECT_EQ(config.clip_factor(2.0), 1.0);
+  EXPECT_DOUBLE_EQ(config.clip_factor(8.0), 0.25);
+  EXPECT_EQ(read({"optimizer.clip=0"}).clip_factor(1e9), 1.0);
+  EXPECT_EQ(read({"optimizer.clip=-1.0"}).clip_factor(1e9), 1.0);
+}
+
+}  // namespace
+}  // namespace strait::optim
