@@ -1,0 +1,48 @@
+#pragma once
+// Helpers of the kernel benchmarks: operands and floating-point rates relative to a large matrix product.
+
+#include "strait/core/tensor.hpp"
+#include "strait/kernels/elementwise.hpp"
+#include "strait/kernels/matmul.hpp"
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <chrono>
+
+namespace strait::perf {
+
+/// [rows, columns] of normal numbers.
+inline Matrix<float> normal_matrix(const ExecutionSpace& exec, std::int64_t row_count,
+                                   std::int64_t column_count, std::uint64_t stream) {
+  const Matrix<float> m("strait::perf::matrix", row_count, column_count);
+  kernels::fill_normal<float>(exec, Vector<float>(m.data(), m.size()), 1.0, 1, stream);
+  return m;
+}
+
+/// Floating-point operations a second of c [m, n] = a [m, k] b [k, n], the best of some repetitions.
+inline double gemm_rate(std::int64_t m, std::int64_t n, std::int64_t k) {
+  const ExecutionSpace exec;
+  const auto a = normal_matrix(exec, m, k, 1), b = normal_matrix(exec, k, n, 2);
+  const Matrix<float> c("strait::perf::c", m, n);
+  double best = 0.0;
+  for (int repetition = 0; repetition < 10; ++repetition) {
+    const auto start = std::chrono::steady_clock::now();
+    kernels::matmul<float>(exec, c, a, b);
+    fence(exec, "strait::perf: the product is timed whole");
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    best = std::max(best, 2.0 * m * n * k / seconds.count());
+  }
+  return best;
+}
+
+/// Adds the counters `gflops` and `of_gemm` for `flops` operations an iteration.
+inline void count_flops(benchmark::State& state, double flops) {
+  static const double reference = gemm_rate(1024, 1024, 1024);
+  state.counters["gflops"] =
+      benchmark::Counter(1e-9 * flops, benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["of_gemm"] =
+      benchmark::Counter(flops / reference, benchmark::Counter::kIsIterationInvariantRate);
+}
+
+}  // namespace strait::perf
