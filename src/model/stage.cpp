@@ -180,6 +180,11 @@ std::int64_t Stage<T>::bytes_needed(const LlamaConfig& config, const StageSpan& 
          model::activation_bytes(counted, config, span, options);
 }
 
+ParameterLayout stage_layout(const LlamaConfig& config, const StageSpan& span,
+                             const std::function<void(ParameterLayout&)>& add_parameters) {
+  return LlamaParameters(config, span, add_parameters).layout();
+}
+
 template class Stage<float>;
 template class Stage<double>;
 

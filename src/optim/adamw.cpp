@@ -56,11 +56,6 @@ void AdamW<T>::update(const ExecutionSpace& exec, const Vector<T>& weights, Cons
 }
 
 template <class T>
-std::int64_t AdamW<T>::state_bytes() const {
-  return 2 * layout_.size() * static_cast<std::int64_t>(sizeof(T));
-}
-
-template <class T>
 void AdamW<T>::save(const ExecutionSpace& exec, io::Group group) const {
   model::save_parameters(exec, group.create_group("mean"), layout_, mean_);
   model::save_parameters(exec, group.create_group("square"), layout_, square_);

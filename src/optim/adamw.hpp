@@ -24,7 +24,10 @@ class AdamW : public Optimizer<T> {
   void update(const ExecutionSpace& exec, const Vector<T>& weights, ConstVector<T> gradients,
               const UpdateInfo& info) override;
 
-  std::int64_t state_bytes() const override;
+  std::int64_t state_bytes() const override { return state_bytes_needed(layout_); }
+  static std::int64_t state_bytes_needed(const model::ParameterLayout& layout) {
+    return 2 * layout.size() * static_cast<std::int64_t>(sizeof(T));
+  }
 
   /// mean/<name>, square/<name> and the attribute `step`.
   void save(const ExecutionSpace& exec, io::Group group) const override;

@@ -5,7 +5,6 @@
 #include <utility>
 
 namespace strait::pipeline {
-namespace {
 
 codec::BoundaryShape boundary_shape(const PipelineSetup& setup, int boundary, int slots) {
   return {.boundary = boundary,
@@ -17,11 +16,9 @@ codec::BoundaryShape boundary_shape(const PipelineSetup& setup, int boundary, in
           .seed = setup.seed};
 }
 
-}  // namespace
-
 template <class T>
 StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, int index, int slots,
-                        const codec::Codec<T>& codec, Transport& transport)
+                        bool split_backward, const codec::Codec<T>& codec, Transport& transport)
     : exec_(exec), index_(index), is_last_(index == setup.stages() - 1) {
   const auto rank_of = [&](int stage) { return stage % transport.size(); };
   if (!is_first()) {
@@ -31,8 +28,11 @@ StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, 
     downstream_.emplace(exec, codec, boundary_shape(setup, index, slots), transport, rank_of(index + 1));
   }
 
-  model::StageOptions options{
-      .sequences = setup.sequences, .slots = slots, .recompute = setup.recompute, .seed = setup.seed};
+  model::StageOptions options{.sequences = setup.sequences,
+                              .slots = slots,
+                              .recompute = setup.recompute,
+                              .split_backward = split_backward,
+                              .seed = setup.seed};
   options.add_parameters = [this](model::ParameterLayout& layout) {
     if (upstream_) upstream_->end().add_parameters(layout);
     if (downstream_) downstream_->end().add_parameters(layout);

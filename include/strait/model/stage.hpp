@@ -91,6 +91,10 @@ class Stage {
   std::unique_ptr<Implementation> implementation_;
 };
 
+/// The layout that a stage of this span would have, without building it.
+ParameterLayout stage_layout(const LlamaConfig& config, const StageSpan& span,
+                             const std::function<void(ParameterLayout&)>& add_parameters = {});
+
 extern template class Stage<float>;
 extern template class Stage<double>;
 

@@ -54,4 +54,8 @@ template <class T>
 std::unique_ptr<Optimizer<T>> make_optimizer(const OptimizerConfig& config,
                                              const model::ParameterLayout& layout);
 
+/// state_bytes() of the optimiser that make_optimizer would make, without making it.
+template <class T>
+std::int64_t state_bytes_needed(const OptimizerConfig& config, const model::ParameterLayout& layout);
+
 }  // namespace strait::optim

@@ -11,12 +11,15 @@
 
 namespace strait::pipeline {
 
+/// The sizes of boundary `boundary` with `slots` micro-batches in flight.
+codec::BoundaryShape boundary_shape(const PipelineSetup& setup, int boundary, int slots);
+
 template <class T>
 class StageUnit {
  public:
   /// Virtual stage `index` of setup.spans with `slots` micro-batches in flight. The anchors that its codec
   /// ends want become parameters of the stage, lent to them.
-  StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, int index, int slots,
+  StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, int index, int slots, bool split_backward,
             const codec::Codec<T>& codec, Transport& transport);
 
   int index() const { return index_; }
