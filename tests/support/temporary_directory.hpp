@@ -10,8 +10,8 @@ namespace strait::test {
 
 class TemporaryDirectory {
  public:
-  TemporaryDirectory() {
-    auto pattern = (std::filesystem::temp_directory_path() / "strait-test-XXXXXX").string();
+  explicit TemporaryDirectory(const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
+    auto pattern = (parent / "strait-test-XXXXXX").string();
     if (!::mkdtemp(pattern.data())) throw std::runtime_error("cannot make " + pattern);
     path_ = pattern;
   }
