@@ -3,6 +3,7 @@
 #include "strait/core/host_mirror.hpp"
 #include "strait/pipeline/verifier.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <utility>
@@ -50,10 +51,13 @@ Executor<T>::Executor(const ExecutionSpace& exec, const PipelineSetup& setup, co
       next_token_schedule_(proven(pipeline::next_token_schedule(transport.size()))) {
   ensure(training_.virtual_stages() == setup.stages(), "the schedule covers the stages");
   const std::vector<int> slots = verify(training_).slots[transport.rank()];
+  const ActionList& list = training_.ranks[transport.rank()];
+  const bool split_backward = std::any_of(list.begin(), list.end(),
+                                          [](const Action& action) { return action.kind == backward_input; });
   units_.reserve(training_.chunks);
   for (int chunk = 0; chunk < training_.chunks; ++chunk) {
-    units_.emplace_back(exec, setup_, training_.virtual_stage(transport.rank(), chunk), slots[chunk], codec,
-                        transport);
+    units_.emplace_back(exec, setup_, training_.virtual_stage(transport.rank(), chunk), slots[chunk],
+                        split_backward, codec, transport);
   }
 }
 
