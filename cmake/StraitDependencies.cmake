@@ -1,47 +1,54 @@
-# Finds what strait needs and wraps it in one interface target, strait::dependencies.
+# Finds what strait needs and wraps it in one target, strait::dependencies. Used by this build and, installed
+# beside the package config, by projects that use strait.
+
+include(CMakeFindDependencyMacro)
+include("${CMAKE_CURRENT_LIST_DIR}/StraitMpi.cmake")
 
 # Kokkos and Kokkos Kernels. Trilinos' packages (Kokkos 3.4.1 on Debian) export no Kokkos::kokkoskernels
-# and compare versions by major number only, so both forms are wrapped and the range is checked here.
+# and compare versions by major number only, so both forms are wrapped and the versions are checked here.
 find_package(Kokkos REQUIRED CONFIG)
 find_package(KokkosKernels REQUIRED CONFIG)
 if(Kokkos_VERSION VERSION_LESS 3.4 OR Kokkos_VERSION VERSION_GREATER_EQUAL 6)
   message(FATAL_ERROR "strait needs Kokkos 3.4 to 5.x, found ${Kokkos_VERSION} in ${Kokkos_DIR}")
 endif()
-add_library(strait_kokkos INTERFACE)
+string(REGEX MATCH "^[0-9]+[.][0-9]+" strait_kokkos_series "${Kokkos_VERSION}")
+string(REGEX MATCH "^[0-9]+[.][0-9]+" strait_kernels_series "${KokkosKernels_VERSION}")
+if(KokkosKernels_VERSION AND NOT strait_kokkos_series STREQUAL strait_kernels_series)  # Debian states none
+  message(FATAL_ERROR "Kokkos ${Kokkos_VERSION} (${Kokkos_DIR}) and Kokkos Kernels ${KokkosKernels_VERSION} "
+                      "(${KokkosKernels_DIR}) are of different releases: point Kokkos_ROOT and "
+                      "KokkosKernels_ROOT at one prefix")
+endif()
+cmake_path(GET Kokkos_DIR PARENT_PATH strait_kokkos_prefix)
+cmake_path(GET KokkosKernels_DIR PARENT_PATH strait_kernels_prefix)
+if(NOT strait_kokkos_prefix STREQUAL strait_kernels_prefix)
+  message(FATAL_ERROR "Kokkos is from ${strait_kokkos_prefix}, Kokkos Kernels from ${strait_kernels_prefix}: "
+                      "point Kokkos_ROOT and KokkosKernels_ROOT at one prefix")
+endif()
 if(TARGET Kokkos::kokkoskernels)
-  target_link_libraries(strait_kokkos INTERFACE Kokkos::kokkoskernels Kokkos::kokkos)
+  set(strait_kokkos_libraries Kokkos::kokkoskernels Kokkos::kokkos)
 else()
-  target_include_directories(strait_kokkos SYSTEM INTERFACE ${KokkosKernels_INCLUDE_DIRS})
-  target_link_libraries(strait_kokkos INTERFACE ${KokkosKernels_LIBRARIES} ${KokkosKernels_TPL_LIBRARIES})
+  set(strait_kokkos_libraries ${KokkosKernels_LIBRARIES} ${KokkosKernels_TPL_LIBRARIES})
 endif()
 
-# One MPI, chosen by suffix: Debian's unsuffixed wrappers follow an alternative that may point elsewhere.
-set(STRAIT_MPI "mpich" CACHE STRING "MPI flavour by wrapper suffix (mpich, openmpi), or empty for the default")
-if(STRAIT_MPI)
-  find_program(MPI_CXX_COMPILER NAMES mpicxx.${STRAIT_MPI} mpicxx)
-  find_program(MPIEXEC_EXECUTABLE NAMES mpiexec.${STRAIT_MPI} mpiexec)
+find_dependency(HDF5 COMPONENTS C)
+strait_check_hdf5_uses_mpi()
+
+find_dependency(PkgConfig)
+pkg_check_modules(tomlplusplus REQUIRED IMPORTED_TARGET GLOBAL tomlplusplus)
+pkg_check_modules(sentencepiece IMPORTED_TARGET GLOBAL sentencepiece)  # optional, for .model tokenizers
+find_dependency(OpenSSL COMPONENTS Crypto)
+find_dependency(nlohmann_json)
+find_dependency(fmt)
+find_dependency(CLI11)
+find_dependency(Threads)
+
+if(NOT TARGET strait::dependencies)
+  add_library(strait::dependencies INTERFACE IMPORTED GLOBAL)
+  target_link_libraries(strait::dependencies INTERFACE
+    ${strait_kokkos_libraries} MPI::MPI_CXX ${HDF5_C_LIBRARIES} PkgConfig::tomlplusplus OpenSSL::Crypto
+    nlohmann_json::nlohmann_json fmt::fmt CLI11::CLI11 Threads::Threads ${CMAKE_DL_LIBS})
+  if(TARGET PkgConfig::sentencepiece)
+    target_link_libraries(strait::dependencies INTERFACE PkgConfig::sentencepiece)
+  endif()
+  target_include_directories(strait::dependencies SYSTEM INTERFACE ${HDF5_INCLUDE_DIRS} ${KokkosKernels_INCLUDE_DIRS})
 endif()
-set(MPI_CXX_SKIP_MPICXX ON)
-find_package(MPI REQUIRED COMPONENTS CXX)
-
-# HDF5, the parallel flavour of the same MPI where Debian has one.
-if(STRAIT_MPI AND EXISTS "/usr/include/hdf5/${STRAIT_MPI}")
-  find_program(HDF5_C_COMPILER_EXECUTABLE NAMES h5pcc.${STRAIT_MPI})
-  set(HDF5_PREFER_PARALLEL ON)
-endif()
-enable_language(C)
-find_package(HDF5 REQUIRED COMPONENTS C)
-
-find_package(PkgConfig REQUIRED)
-pkg_check_modules(tomlplusplus REQUIRED IMPORTED_TARGET tomlplusplus)
-pkg_check_modules(sentencepiece IMPORTED_TARGET sentencepiece)  # optional, for .model tokenizers
-find_package(fmt REQUIRED)
-find_package(CLI11 REQUIRED)
-find_package(Threads REQUIRED)
-
-add_library(strait_dependencies INTERFACE)
-add_library(strait::dependencies ALIAS strait_dependencies)
-target_link_libraries(strait_dependencies INTERFACE strait_kokkos MPI::MPI_CXX PkgConfig::tomlplusplus fmt::fmt
-                                                    CLI11::CLI11 Threads::Threads)
-target_include_directories(strait_dependencies SYSTEM INTERFACE ${HDF5_INCLUDE_DIRS})
-target_link_libraries(strait_dependencies INTERFACE ${HDF5_C_LIBRARIES})

@@ -1,0 +1,42 @@
+# What was configured, on one screen. STRAIT_BACKEND is the default execution space of the Kokkos found.
+
+set(STRAIT_BACKEND Serial)
+foreach(backend OPENMP CUDA HIP SYCL)
+  if(backend IN_LIST Kokkos_DEVICES)
+    set(STRAIT_BACKEND ${backend})
+  endif()
+endforeach()
+
+execute_process(COMMAND git describe --always --dirty --exclude=* WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
+  OUTPUT_VARIABLE strait_hash OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+
+# The BLAS below Kokkos Kernels, with symbolic links resolved: which library Debian's alternative means.
+set(strait_blas "of Kokkos Kernels")
+foreach(library IN LISTS KokkosKernels_TPL_LIBRARIES)
+  if(library MATCHES "blas")
+    file(REAL_PATH "${library}" strait_blas)
+  endif()
+endforeach()
+
+function(strait_summary_line name)
+  string(LENGTH "${name}" length)
+  math(EXPR padding "16 - ${length}")
+  string(REPEAT " " ${padding} spaces)
+  string(JOIN "" value ${ARGN})
+  message(STATUS "  ${name}${spaces}${value}")
+endfunction()
+
+message(STATUS "strait ${PROJECT_VERSION} (${strait_hash})")
+strait_summary_line("Build type" "${CMAKE_BUILD_TYPE}")
+strait_summary_line("Compiler" "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
+strait_summary_line("Kokkos" "${Kokkos_VERSION}, ${STRAIT_BACKEND} (${strait_kokkos_prefix})")
+strait_summary_line("Kokkos Kernels" "${KokkosKernels_VERSION} (${strait_kernels_prefix})")
+strait_summary_line("BLAS" "${strait_blas}")
+strait_summary_line("MPI" "${STRAIT_MPI_FLAVOUR} ${MPI_CXX_VERSION} (${MPI_CXX_COMPILER})")
+strait_summary_line("Launcher" "${STRAIT_LAUNCHER}")
+strait_summary_line("HDF5" "${HDF5_VERSION} (${HDF5_C_LIBRARY_hdf5})")
+strait_summary_line("SentencePiece" "${sentencepiece_VERSION}")
+strait_summary_line("Native code" "${STRAIT_NATIVE}")
+strait_summary_line("Sanitizers" "${STRAIT_SANITIZE}")
+strait_summary_line("Bounds checks" "${STRAIT_BOUNDS_CHECK}")
+strait_summary_line("Warnings fail" "${STRAIT_WERROR}")
