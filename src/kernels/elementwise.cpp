@@ -1,0 +1,79 @@
+#include "strait/kernels/elementwise.hpp"
+
+#include "strait/core/error.hpp"
+#include "strait/core/host_mirror.hpp"
+#include "strait/core/random.hpp"
+
+#include "rows.hpp"
+
+namespace strait::kernels {
+
+template <class T>
+void add(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<T> x) {
+  ensure(y.extent(0) == x.extent(0) && y.extent(1) == x.extent(1), "add: extents do not match");
+  const auto width = static_cast<std::int64_t>(y.extent(1));
+  if (width == 0) return;
+  for_each_row(
+      "strait::elementwise::add", exec, y.extent(0), KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
+        T* const y_row = &y(i, 0);
+        const T* const x_row = &x(i, 0);
+        row_for(row, width, [&](std::int64_t j) { y_row[j] += x_row[j]; });
+      });
+}
+
+template <class T>
+void copy(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<T> x) {
+  ensure(y.extent(0) == x.extent(0) && y.extent(1) == x.extent(1), "copy: extents do not match");
+  const auto width = static_cast<std::int64_t>(y.extent(1));
+  if (width == 0) return;
+  for_each_row(
+      "strait::elementwise::copy", exec, y.extent(0), KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
+        T* const y_row = &y(i, 0);
+        const T* const x_row = &x(i, 0);
+        row_for(row, width, [&](std::int64_t j) { y_row[j] = x_row[j]; });
+      });
+}
+
+template <class T>
+double sum_of_squares(const ExecutionSpace& exec, ConstVector<T> x) {
+  constexpr std::int64_t block = 16384;
+  const auto size = static_cast<std::int64_t>(x.extent(0));
+  const std::int64_t blocks = (size + block - 1) / block;
+  const Vector<double> partial(
+      Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "strait::elementwise::partial_sums"), blocks);
+  for_each_row(
+      "strait::elementwise::sum_of_squares", exec, blocks, KOKKOS_LAMBDA(const Row& row, std::int64_t index) {
+        const T* const values = x.data() + index * block;
+        const std::int64_t count = size - index * block < block ? size - index * block : block;
+        const double sum = row_sum<double>(row, count, [&](std::int64_t j) {
+          const double value = static_cast<double>(values[j]);
+          return value * value;
+        });
+        row_once(row, [&] { partial(index) = sum; });
+      });
+  const auto sums = to_host(exec, partial);
+  double total = 0.0;
+  for (std::int64_t index = 0; index < blocks; ++index) total += sums(index);
+  return total;
+}
+
+template <class T>
+void fill_normal(const ExecutionSpace& exec, const Vector<T>& x, double standard_deviation,
+                 std::uint64_t seed, std::uint64_t stream) {
+  const Philox random(seed, stream);
+  Kokkos::parallel_for(
+      "strait::elementwise::fill_normal", RangePolicy(exec, 0, x.extent(0)), KOKKOS_LAMBDA(std::int64_t i) {
+        x(i) = static_cast<T>(standard_deviation * random.normal(static_cast<std::uint64_t>(i)));
+      });
+}
+
+#define STRAIT_INSTANTIATE(T)                                                     \
+  template void add<T>(const ExecutionSpace&, const Matrix<T>&, ConstMatrix<T>);  \
+  template void copy<T>(const ExecutionSpace&, const Matrix<T>&, ConstMatrix<T>); \
+  template double sum_of_squares<T>(const ExecutionSpace&, ConstVector<T>);       \
+  template void fill_normal<T>(const ExecutionSpace&, const Vector<T>&, double, std::uint64_t, std::uint64_t);
+STRAIT_INSTANTIATE(float)
+STRAIT_INSTANTIATE(double)
+#undef STRAIT_INSTANTIATE
+
+}  // namespace strait::kernels

@@ -1,0 +1,187 @@
+#include "strait/kernels/rms_norm.hpp"
+
+#include "strait/core/error.hpp"
+
+#include "rows.hpp"
+
+#include <algorithm>
+
+namespace strait::kernels {
+
+namespace {
+
+/// One row: rstd of x and y = x * rstd * gain. Returns rstd.
+template <class T>
+KOKKOS_INLINE_FUNCTION T normalise_row(const Row& row, T* y, const T* x, const T* gain, std::int64_t hidden,
+                                       T epsilon) {
+  const T sum = row_sum<T>(row, hidden, [&](std::int64_t j) { return x[j] * x[j]; });
+  const T scale = T(1) / math::sqrt(sum / static_cast<T>(hidden) + epsilon);
+  row_for(row, hidden, [&](std::int64_t j) { y[j] = x[j] * scale * gain[j]; });
+  return scale;
+}
+
+/// Sums dy * x * rstd over one block of tokens into one row of `partial`. Blocks are fixed, so that the
+/// result does not depend on the threads.
+template <class T>
+struct GainGradientOfBlock {
+  static constexpr std::int64_t block = 128;
+  Matrix<T> partial;
+  ConstMatrix<T> dy, x;
+  ConstVector<T> rstd;
+
+  KOKKOS_FUNCTION void operator()(const Row& row, std::int64_t index) const {
+    const auto hidden = static_cast<std::int64_t>(x.extent(1));
+    const auto tokens = static_cast<std::int64_t>(x.extent(0));
+    const std::int64_t begin = index * block;
+    const std::int64_t end = begin + block < tokens ? begin + block : tokens;
+    T* const sum = &partial(index, 0);
+    if constexpr (host_accessible) {
+      row_for(row, hidden, [&](std::int64_t j) { sum[j] = 0; });
+      for (std::int64_t i = begin; i < end; ++i) {
+        const T* const dy_row = &dy(i, 0);
+        const T* const x_row = &x(i, 0);
+        const T scale = rstd(i);
+        row_for(row, hidden, [&](std::int64_t j) { sum[j] += dy_row[j] * x_row[j] * scale; });
+      }
+    } else {
+      row_for(row, hidden, [&](std::int64_t j) {
+        T s = 0;
+        for (std::int64_t i = begin; i < end; ++i) s += dy(i, j) * x(i, j) * rstd(i);
+        sum[j] = s;
+      });
+    }
+  }
+};
+
+}  // namespace
+
+template <class T>
+void rms_norm_forward(const ExecutionSpace& exec, const Matrix<T>& y, const Vector<T>& rstd, ConstMatrix<T> x,
+                      ConstVector<T> gain, double epsilon) {
+  ensure(y.extent(0) == x.extent(0) && y.extent(1) == x.extent(1) && rstd.extent(0) == x.extent(0) &&
+             gain.extent(0) == x.extent(1),
+         "rms_norm_forward: extents do not match");
+  const auto hidden = static_cast<std::int64_t>(x.extent(1));
+  if (hidden == 0) return;
+  const T small = static_cast<T>(epsilon);
+  for_each_row(
+      "strait::rms_norm::forward", exec, x.extent(0), KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
+        const T scale = normalise_row<T>(row, &y(i, 0), &x(i, 0), gain.data(), hidden, small);
+        row_once(row, [&] { rstd(i) = scale; });
+      });
+}
+
+template <class T>
+void add_rms_norm_forward(const ExecutionSpace& exec, const Matrix<T>& y, const Vector<T>& rstd,
+                          const Matrix<T>& x, ConstMatrix<T> branch, ConstVector<T> gain, double epsilon) {
+  ensure(y.extent(0) == x.extent(0) && y.extent(1) == x.extent(1) && branch.extent(0) == x.extent(0) &&
+             branch.extent(1) == x.extent(1) && rstd.extent(0) == x.extent(0) &&
+             gain.extent(0) == x.extent(1),
+         "add_rms_norm_forward: extents do not match");
+  const auto hidden = static_cast<std::int64_t>(x.extent(1));
+  if (hidden == 0) return;
+  const T small = static_cast<T>(epsilon);
+  for_each_row(
+      "strait::rms_norm::add_forward", exec, x.extent(0), KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
+        T* const x_row = &x(i, 0);
+        const T* const branch_row = &branch(i, 0);
+        row_for(row, hidden, [&](std::int64_t j) { x_row[j] += branch_row[j]; });
+        row.barrier();
+        const T scale = normalise_row<T>(row, &y(i, 0), x_row, gain.data(), hidden, small);
+        row_once(row, [&] { rstd(i) = scale; });
+      });
+}
+
+template <class T>
+void rms_norm_recompute(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<T> x, ConstVector<T> rstd,
+                        ConstVector<T> gain) {
+  ensure(y.extent(0) == x.extent(0) && y.extent(1) == x.extent(1) && rstd.extent(0) == x.extent(0) &&
+             gain.extent(0) == x.extent(1),
+         "rms_norm_recompute: extents do not match");
+  const auto hidden = static_cast<std::int64_t>(x.extent(1));
+  if (hidden == 0) return;
+  for_each_row(
+      "strait::rms_norm::recompute", exec, x.extent(0), KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
+        T* const y_row = &y(i, 0);
+        const T* const x_row = &x(i, 0);
+        const T* const gains = gain.data();
+        const T scale = rstd(i);
+        row_for(row, hidden, [&](std::int64_t j) { y_row[j] = x_row[j] * scale * gains[j]; });
+      });
+}
+
+template <class T>
+void rms_norm_backward_input(const ExecutionSpace& exec, const Matrix<T>& dx, ConstMatrix<T> dy,
+                             ConstMatrix<T> residual, ConstMatrix<T> x, ConstVector<T> rstd,
+                             ConstVector<T> gain) {
+  const bool has_residual = residual.size() > 0;
+  ensure(dx.extent(0) == x.extent(0) && dx.extent(1) == x.extent(1) && dy.extent(0) == x.extent(0) &&
+             dy.extent(1) == x.extent(1) && rstd.extent(0) == x.extent(0) && gain.extent(0) == x.extent(1),
+         "rms_norm_backward_input: extents do not match");
+  ensure(!has_residual || (residual.extent(0) == x.extent(0) && residual.extent(1) == x.extent(1)),
+         "rms_norm_backward_input: extents of the residual do not match");
+  const auto hidden = static_cast<std::int64_t>(x.extent(1));
+  if (hidden == 0) return;
+  // With n = x * rstd: dx = rstd * (gain * dy - n * mean(gain * dy * n)).
+  for_each_row(
+      "strait::rms_norm::backward_input", exec, x.extent(0), KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
+        T* const dx_row = &dx(i, 0);
+        const T* const dy_row = &dy(i, 0);
+        const T* const x_row = &x(i, 0);
+        const T* const gains = gain.data();
+        const T scale = rstd(i);
+        const T projection =
+            row_sum<T>(row, hidden, [&](std::int64_t j) { return gains[j] * dy_row[j] * x_row[j]; });
+        const T along = projection * scale * scale * scale / static_cast<T>(hidden);
+        if (has_residual) {
+          const T* const residual_row = &residual(i, 0);
+          row_for(row, hidden, [&](std::int64_t j) {
+            dx_row[j] = residual_row[j] + (gains[j] * dy_row[j] * scale - x_row[j] * along);
+          });
+        } else {
+          row_for(row, hidden,
+                  [&](std::int64_t j) { dx_row[j] = gains[j] * dy_row[j] * scale - x_row[j] * along; });
+        }
+      });
+}
+
+template <class T>
+void rms_norm_backward_weight(const ExecutionSpace& exec, const Vector<T>& dgain, ConstMatrix<T> dy,
+                              ConstMatrix<T> x, ConstVector<T> rstd) {
+  ensure(dy.extent(0) == x.extent(0) && dy.extent(1) == x.extent(1) && rstd.extent(0) == x.extent(0) &&
+             dgain.extent(0) == x.extent(1),
+         "rms_norm_backward_weight: extents do not match");
+  const auto tokens = static_cast<std::int64_t>(x.extent(0));
+  const auto hidden = static_cast<std::int64_t>(x.extent(1));
+  if (tokens == 0 || hidden == 0) return;
+  constexpr std::int64_t block = GainGradientOfBlock<T>::block;
+  const std::int64_t blocks = (tokens + block - 1) / block;
+  const Matrix<T> partial(
+      Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "strait::rms_norm::partial_gain_gradient"),
+      blocks, hidden);
+  for_each_row("strait::rms_norm::backward_weight", exec, blocks,
+               GainGradientOfBlock<T>{partial, dy, x, rstd});
+  Kokkos::parallel_for(
+      "strait::rms_norm::sum_gain_gradient", RangePolicy(exec, 0, hidden), KOKKOS_LAMBDA(std::int64_t j) {
+        T sum = 0;
+        for (std::int64_t b = 0; b < blocks; ++b) sum += partial(b, j);
+        dgain(j) += sum;
+      });
+}
+
+#define STRAIT_INSTANTIATE(T)                                                                               \
+  template void rms_norm_forward<T>(const ExecutionSpace&, const Matrix<T>&, const Vector<T>&,              \
+                                    ConstMatrix<T>, ConstVector<T>, double);                                \
+  template void add_rms_norm_forward<T>(const ExecutionSpace&, const Matrix<T>&, const Vector<T>&,          \
+                                        const Matrix<T>&, ConstMatrix<T>, ConstVector<T>, double);          \
+  template void rms_norm_recompute<T>(const ExecutionSpace&, const Matrix<T>&, ConstMatrix<T>,              \
+                                      ConstVector<T>, ConstVector<T>);                                      \
+  template void rms_norm_backward_input<T>(const ExecutionSpace&, const Matrix<T>&, ConstMatrix<T>,         \
+                                           ConstMatrix<T>, ConstMatrix<T>, ConstVector<T>, ConstVector<T>); \
+  template void rms_norm_backward_weight<T>(const ExecutionSpace&, const Vector<T>&, ConstMatrix<T>,        \
+                                            ConstMatrix<T>, ConstVector<T>);
+STRAIT_INSTANTIATE(float)
+STRAIT_INSTANTIATE(double)
+#undef STRAIT_INSTANTIATE
+
+}  // namespace strait::kernels
