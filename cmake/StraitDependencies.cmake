@@ -24,6 +24,19 @@ if(NOT strait_kokkos_prefix STREQUAL strait_kernels_prefix)
   message(FATAL_ERROR "Kokkos is from ${strait_kokkos_prefix}, Kokkos Kernels from ${strait_kernels_prefix}: "
                       "point Kokkos_ROOT and KokkosKernels_ROOT at one prefix")
 endif()
+
+# The default execution space is the last of these that Kokkos was built with.
+set(STRAIT_BACKEND SERIAL)
+foreach(backend OPENMP CUDA HIP SYCL)
+  if(backend IN_LIST Kokkos_DEVICES)
+    set(STRAIT_BACKEND ${backend})
+  endif()
+endforeach()
+if(STRAIT_EXPECTED_BACKEND AND NOT STRAIT_BACKEND STREQUAL STRAIT_EXPECTED_BACKEND)
+  message(FATAL_ERROR "Kokkos in ${Kokkos_DIR} runs on ${STRAIT_BACKEND}, not on ${STRAIT_EXPECTED_BACKEND}: "
+                      "point Kokkos_ROOT at a build of Kokkos and Kokkos Kernels for it")
+endif()
+
 if(TARGET Kokkos::kokkoskernels)
   set(strait_kokkos_libraries Kokkos::kokkoskernels Kokkos::kokkos)
 else()

@@ -1,11 +1,4 @@
-# What was configured, on one screen. STRAIT_BACKEND is the default execution space of the Kokkos found.
-
-set(STRAIT_BACKEND Serial)
-foreach(backend OPENMP CUDA HIP SYCL)
-  if(backend IN_LIST Kokkos_DEVICES)
-    set(STRAIT_BACKEND ${backend})
-  endif()
-endforeach()
+# What was configured, on one screen.
 
 execute_process(COMMAND git describe --always --dirty --exclude=* WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
   OUTPUT_VARIABLE strait_hash OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)

@@ -1,16 +1,11 @@
-// The main of every test executable: MPI first, Kokkos second, GoogleTest inside both.
-#include <Kokkos_Core.hpp>
+// The main of every test executable: GoogleTest inside MPI and Kokkos. A failure on any rank fails the test,
+// since the launcher returns the worst exit code.
+#include "strait/core/environment.hpp"
+
 #include <gtest/gtest.h>
-#include <mpi.h>
 
 int main(int argc, char** argv) {
-  MPI_Init(&argc, &argv);
-  int result = 0;
-  {
-    Kokkos::ScopeGuard kokkos(argc, argv);
-    ::testing::InitGoogleTest(&argc, argv);
-    result = RUN_ALL_TESTS();
-  }
-  MPI_Finalize();
-  return result;
+  const strait::Environment environment(argc, argv);
+  ::testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
 }

@@ -1,0 +1,42 @@
+# The short way to the common jobs; cmake --preset NAME gives every choice.
+
+.PHONY: all deps build quickstart check format perf docs
+
+JOBS ?= $(shell nproc)
+PYTHON ?= /usr/bin/python3
+BUILD := build/release
+
+all: build
+
+deps:
+	cmake/install_debian_dependencies.sh
+
+build:
+	cmake --preset release
+	cmake --build --preset release --parallel $(JOBS) --target strait
+
+# Trains a small LLaMA on 2 ranks, prints what it writes and draws the run.
+quickstart: deps build
+	$(PYTHON) inputs/prepare_quickstart_text.py --output data/quickstart
+	$(BUILD)/mpiexec -n 2 $(BUILD)/strait inputs/quickstart.toml --output output/quickstart
+	$(PYTHON) docs/analysis/plot_run.py output/quickstart/metrics.h5 --output output/quickstart/run.png
+	@echo "Output: output/quickstart   plot: output/quickstart/run.png"
+
+# The whole suite, the format check among it; our own warnings are errors.
+check: deps
+	cmake --preset release -DSTRAIT_WERROR=ON
+	cmake --build --preset release --parallel $(JOBS)
+	ctest --preset release
+
+format:
+	find include src tests perf -name '*.hpp' -o -name '*.cpp' | xargs clang-format -i
+
+# Kernel timings. perf/compare_pytorch.py is the side-by-side with PyTorch.
+perf: deps
+	cmake --preset release -DSTRAIT_BENCHMARKS=ON
+	cmake --build --preset release --parallel $(JOBS)
+	for benchmark in $(BUILD)/perf/*_benchmark; do OPENBLAS_NUM_THREADS=1 $$benchmark || exit 1; done
+
+# The deck reference, from the code that reads the deck.
+docs: build
+	$(BUILD)/strait --deck-reference inputs/quickstart.toml > docs/deck.md

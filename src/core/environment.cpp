@@ -1,0 +1,48 @@
+#include "strait/core/environment.hpp"
+
+#include "strait/core/kokkos.hpp"
+
+#include <dlfcn.h>
+#include <mpi.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace strait {
+
+namespace {
+
+/// Ranks fill the cores; BLAS threads beside them would fight over them. One thread also fixes the order of
+/// sums. The setters are looked up by name because the BLAS is whatever the system links.
+void use_one_blas_thread() {
+  for (const char* name : {"openblas_set_num_threads", "MKL_Set_Num_Threads"}) {
+    using Setter = void (*)(int);
+    if (const auto setter = reinterpret_cast<Setter>(dlsym(RTLD_DEFAULT, name))) setter(1);
+  }
+}
+
+}  // namespace
+
+Environment::Environment(int& argc, char** argv) {
+  int provided = 0;
+  MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
+  MPI_Comm_size(MPI_COMM_WORLD, &size_);
+  Kokkos::initialize(argc, argv);
+  use_one_blas_thread();
+}
+
+Environment::~Environment() {
+  Kokkos::finalize();
+  MPI_Finalize();
+}
+
+void Environment::abort(ExitCode code) const {
+  // MPI adds lines of its own, which would hide the caller's.
+  std::fflush(nullptr);
+  if (!std::freopen("/dev/null", "w", stderr)) std::fclose(stderr);
+  MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
+  std::_Exit(static_cast<int>(code));
+}
+
+}  // namespace strait
