@@ -1,6 +1,7 @@
 #include "strait/app/signals.hpp"
 
 #include <csignal>
+#include <initializer_list>
 
 namespace strait::app {
 

@@ -1,0 +1,78 @@
+#include "strait/app/dry_run.hpp"
+
+#include "strait/app/units_text.hpp"
+#include "strait/model/stage.hpp"
+#include "strait/pipeline/stage_unit.hpp"
+#include "strait/pipeline/verifier.hpp"
+
+namespace strait::app {
+
+namespace {
+
+std::string span_text(const model::StageSpan& span) {
+  std::string text = fmt::format("layers {:>2}-{:<2}", span.first_layer, span.last_layer - 1);
+  if (span.embeds) text += " +table";
+  if (span.has_head) text += " +head";
+  return text;
+}
+
+}  // namespace
+
+template <class T>
+std::string describe_run(const Settings& settings, const codec::Codec<T>& codec) {
+  const auto& model = settings.model;
+  const auto setup = settings.pipeline_setup();
+  const auto schedule = pipeline::schedule(setup.schedule, setup.stages(), setup.micro_batches,
+                                           {.tied_embeddings = model.tie_embeddings});
+  const auto proof = pipeline::verify(schedule);
+  ensure(proof.proven(), proof.problem.c_str());
+
+  const double tokens = static_cast<double>(settings.tokens_per_step());
+  const double steps = static_cast<double>(settings.run.steps);
+  std::string text;
+  const auto line = [&](const std::string& name, const std::string& value) {
+    text += fmt::format("{:<12} {}\n", name, value);
+  };
+  line(
+      "model",
+      fmt::format("{}parameters, {} layers, hidden {}, {} heads ({} key-value), ffn {}, vocab {}, context {}",
+                  with_prefix(static_cast<double>(model.parameters())), model.layers, model.hidden,
+                  model.heads, model.kv_heads, model.ffn_hidden, model.vocab, model.context));
+  line("step",
+       fmt::format("{}tokens in {} micro-batches of {} sequences, {}FLOP", with_prefix(tokens),
+                   setup.micro_batches, setup.sequences, with_prefix(tokens * model.flops_per_token())));
+  line("run",
+       fmt::format("{} steps, {}tokens ({:.1f} per parameter), {}FLOP", settings.run.steps,
+                   with_prefix(tokens * steps), tokens * steps / static_cast<double>(model.parameters()),
+                   with_prefix(tokens * steps * model.flops_per_token())));
+  line("schedule", fmt::format("{}, {} stages", setup.schedule, setup.stages()));
+
+  for (int stage = 0; stage < setup.stages(); ++stage) {
+    const int rank = stage % schedule.stages;
+    const int slots = proof.slots[rank][stage / schedule.stages];
+    const model::StageOptions options{
+        .sequences = setup.sequences, .slots = slots, .recompute = setup.recompute};
+    const auto layout = model::stage_layout(model, setup.spans[stage]);
+    const double bytes =
+        static_cast<double>(model::Stage<T>::bytes_needed(model, setup.spans[stage], options)) +
+        static_cast<double>(optim::state_bytes_needed<T>(settings.optimizer, layout));
+    line(fmt::format("stage {}", stage),
+         fmt::format("{}, {}parameters, {} micro-batches in flight, {}", span_text(setup.spans[stage]),
+                     with_prefix(static_cast<double>(layout.size())), slots, bytes_text(bytes)));
+  }
+  for (int boundary = 0; boundary + 1 < setup.stages(); ++boundary) {
+    const auto bounds = codec.bounds(pipeline::boundary_shape(setup, boundary, 1));
+    line(fmt::format("boundary {}", boundary),
+         fmt::format("after layer {}, at most {} forward, {} back and {} to synchronise per step",
+                     setup.spans[boundary].last_layer - 1,
+                     bytes_text(static_cast<double>(bounds.forward) * setup.micro_batches),
+                     bytes_text(static_cast<double>(bounds.backward) * setup.micro_batches),
+                     bytes_text(static_cast<double>(bounds.sync_up + bounds.sync_down))));
+  }
+  return text;
+}
+
+template std::string describe_run<float>(const Settings&, const codec::Codec<float>&);
+template std::string describe_run<double>(const Settings&, const codec::Codec<double>&);
+
+}  // namespace strait::app

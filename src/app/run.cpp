@@ -1,0 +1,84 @@
+#include "strait/app/run.hpp"
+
+#include "strait/app/agreement.hpp"
+#include "strait/app/dry_run.hpp"
+#include "strait/app/trainer.hpp"
+
+#include <optional>
+
+namespace strait::app {
+
+namespace {
+
+/// As a TOML string, so that no path is taken for a number.
+std::string toml_string(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + '"';
+}
+
+void check_ranks(const pipeline::PipelineConfig& pipeline, int ranks) {
+  const int needed = pipeline.emulated ? 1 : pipeline.stages;
+  if (ranks == needed) return;
+  fail(ExitCode::environment, "strait: {} ranks were started, but {} need{} {}: run it under mpiexec -n {}",
+       ranks, pipeline.emulated ? "emulated stages" : fmt::format("pipeline.stages = {}", pipeline.stages),
+       pipeline.emulated ? "" : "s", needed, needed);
+}
+
+template <class T>
+ExitCode run_deck(const CommandLine& line, const Deck& deck, const Settings& settings,
+                  MPI_Comm communicator) {
+  int rank = 0;
+  int ranks = 1;
+  MPI_Comm_rank(communicator, &rank);
+  MPI_Comm_size(communicator, &ranks);
+
+  std::unique_ptr<codec::Codec<T>> codec;
+  std::string answer;
+  agree(communicator, [&] {
+    codec = codec::codec_from_deck<T>(deck.table("codec"));
+    deck.finish();
+    if (line.print_deck) answer += deck.effective();
+    if (line.deck_reference) answer += deck.reference();
+    if (line.dry_run) answer += describe_run<T>(settings, *codec);
+    if (answer.empty()) {
+      settings.pipeline_setup();  // refuses a split that cannot be
+      check_ranks(settings.pipeline, ranks);
+    }
+  });
+  if (!answer.empty()) {
+    if (rank == 0) fmt::print("{}", answer);
+    return ExitCode::done;
+  }
+  const ExecutionSpace exec;
+  return Trainer<T>(exec, communicator, line, deck, settings, *codec).run();
+}
+
+}  // namespace
+
+ExitCode run(int argc, const char* const* argv, MPI_Comm communicator) {
+  CommandLine line;
+  std::optional<Deck> deck;
+  Settings settings;
+  agree(communicator, [&] {
+    line = parse_command_line(argc, argv);
+    if (line.answer) return;
+    auto overrides = line.overrides;
+    if (line.output) overrides.push_back("output.directory=" + toml_string(*line.output));
+    deck = Deck::from_file(line.deck, overrides);
+    settings = Settings::from_deck(*deck);
+  });
+  if (line.answer) {
+    int rank = 0;
+    MPI_Comm_rank(communicator, &rank);
+    if (rank == 0) fmt::print("{}", *line.answer);
+    return ExitCode::done;
+  }
+  return settings.training.precision == "float64" ? run_deck<double>(line, *deck, settings, communicator)
+                                                  : run_deck<float>(line, *deck, settings, communicator);
+}
+
+}  // namespace strait::app

@@ -1,0 +1,38 @@
+#include "strait/app/settings.hpp"
+
+namespace strait::app {
+
+Settings Settings::from_deck(const Deck& deck) {
+  Settings settings;
+  settings.run = RunConfig::from_deck(deck.table("run"));
+  settings.model = model::LlamaConfig::from_deck(deck.table("model"));
+  settings.data = data::DataConfig::from_deck(deck.table("data"));
+  settings.training = TrainingConfig::from_deck(deck.table("training"));
+  settings.optimizer = optim::OptimizerConfig::from_deck(deck.table("optimizer"));
+  settings.pipeline = pipeline::PipelineConfig::from_deck(deck.table("pipeline"));
+  settings.checkpoint = CheckpointConfig::from_deck(deck.table("checkpoint"));
+  settings.output = OutputConfig::from_deck(deck.table("output"));
+
+  const auto training = deck.table("training");
+  if (settings.training.validation_interval > 0 && settings.data.validation.empty()) {
+    training.reject("validation_interval",
+                    fmt::format("is {}, expected 0 where data.validation names no file",
+                                settings.training.validation_interval));
+  }
+  return settings;
+}
+
+pipeline::PipelineSetup Settings::pipeline_setup() const {
+  pipeline::PipelineSetup setup;
+  setup.model = model;
+  setup.spans = model::split_layers(model, pipeline.stages, pipeline.split);
+  setup.schedule = pipeline.schedule;
+  setup.sequences = training.micro_batch;
+  setup.micro_batches = training.micro_batches();
+  setup.recompute = training.recompute;
+  setup.seed = run.seed;
+  setup.optimizer = optimizer;
+  return setup;
+}
+
+}  // namespace strait::app

@@ -1,0 +1,148 @@
+#include "strait/app/step_log.hpp"
+
+#include "strait/app/memory.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace strait::app {
+
+namespace {
+
+// A row: what one rank of the pipeline did in one step.
+enum Column { compute, communication, wait, input, memory, gradient_norm, first_boundary };
+constexpr std::size_t per_boundary = 3;
+
+int size_of(MPI_Comm communicator) {
+  int size = 1;
+  MPI_Comm_size(communicator, &size);
+  return size;
+}
+
+int rank_of(MPI_Comm communicator) {
+  int rank = 0;
+  MPI_Comm_rank(communicator, &rank);
+  return rank;
+}
+
+/// The rows of all processes one after the other, on rank 0.
+std::vector<double> gather_rows(MPI_Comm communicator, const std::vector<double>& mine) {
+  const int size = size_of(communicator);
+  const int count = static_cast<int>(mine.size());
+  std::vector<int> counts(size), starts(size);
+  MPI_Gather(&count, 1, MPI_INT, counts.data(), 1, MPI_INT, 0, communicator);
+  std::exclusive_scan(counts.begin(), counts.end(), starts.begin(), 0);
+  std::vector<double> all(rank_of(communicator) == 0 ? starts.back() + counts.back() : 0);
+  MPI_Gatherv(mine.data(), count, MPI_DOUBLE, all.data(), counts.data(), starts.data(), MPI_DOUBLE, 0,
+              communicator);
+  return all;
+}
+
+}  // namespace
+
+StepLog::StepLog(MPI_Comm communicator, int ranks, int boundaries)
+    : communicator_(communicator),
+      ranks_(ranks),
+      boundaries_(boundaries),
+      rank_totals_(ranks),
+      boundary_totals_(boundaries) {}
+
+std::size_t StepLog::row_length() const { return first_boundary + per_boundary * boundaries_; }
+
+template <class T>
+void StepLog::add(StepRecord step, Crew<T>& crew, const pipeline::StepResult& result) {
+  step.boundaries.resize(boundaries_);
+  step.stages.resize(ranks_);
+  steps_.push_back(std::move(step));
+  for (auto& executor : crew.executors()) {
+    const pipeline::Statistics statistics = executor->take_statistics();
+    std::vector<double> row(row_length());
+    row[compute] = statistics.seconds_compute;
+    row[communication] = statistics.seconds_communication;
+    row[wait] = statistics.seconds_wait;
+    row[input] = statistics.seconds_input;
+    row[memory] = static_cast<double>(peak_resident_bytes());
+    row[gradient_norm] = result.rank_gradient_norms[executor->transport().rank()];
+    for (int p = 0; p < boundaries_; ++p) {
+      const auto& sent = statistics.sent.boundaries[p];
+      double* bytes = row.data() + first_boundary + per_boundary * p;
+      bytes[0] = static_cast<double>(sent.forward);
+      bytes[1] = static_cast<double>(sent.backward);
+      bytes[2] = static_cast<double>(sent.sync);
+    }
+    rows_.insert(rows_.end(), row.begin(), row.end());
+  }
+}
+
+std::vector<StepRecord> StepLog::gather() {
+  const std::vector<double> all = gather_rows(communicator_, rows_);
+  rows_.clear();
+  std::vector<StepRecord> steps = std::exchange(steps_, {});
+  if (rank_of(communicator_) != 0) return {};
+
+  const int processes = size_of(communicator_);
+  const int here = ranks_ / processes;  // ranks of the pipeline in one process
+  const double* row = all.data();
+  for (int process = 0; process < processes; ++process) {
+    for (StepRecord& step : steps) {
+      for (int i = 0; i < here; ++i, row += row_length()) absorb(step, process * here + i, row);
+    }
+  }
+  return steps;
+}
+
+void StepLog::absorb(StepRecord& step, int rank, const double* row) {
+  step.stages[rank] = {.seconds_compute = row[compute],
+                       .seconds_wait = row[wait],
+                       .gradient_norm = row[gradient_norm],
+                       .memory_bytes = static_cast<std::int64_t>(row[memory])};
+  RankTotals& totals = rank_totals_[rank];
+  totals.compute += row[compute];
+  totals.communication += row[communication];
+  totals.wait += row[wait];
+  totals.input += row[input];
+  totals.memory = std::max(totals.memory, row[memory]);
+  for (int p = 0; p < boundaries_; ++p) {
+    const double* bytes = row + first_boundary + per_boundary * p;
+    step.boundaries[p].bytes_forward += static_cast<std::int64_t>(bytes[0]);
+    step.boundaries[p].bytes_backward += static_cast<std::int64_t>(bytes[1]);
+    step.boundaries[p].bytes_sync += static_cast<std::int64_t>(bytes[2]);
+    boundary_totals_[p].forward += bytes[0];
+    boundary_totals_[p].backward += bytes[1];
+    boundary_totals_[p].sync += bytes[2];
+  }
+}
+
+template <class T>
+std::vector<TraceRecord> gather_trace(MPI_Comm communicator, Crew<T>& crew) {
+  constexpr std::size_t length = 5;
+  std::vector<double> mine;
+  for (auto& executor : crew.executors()) {
+    const auto& trace = executor->trace();
+    for (const auto& entry : trace) {
+      const int chunk_stage =
+          entry.action.chunk * executor->transport().size() + executor->transport().rank();
+      mine.insert(mine.end(), {static_cast<double>(chunk_stage), static_cast<double>(entry.action.kind),
+                               static_cast<double>(entry.action.micro_batch),
+                               entry.start - trace.front().start, entry.end - trace.front().start});
+    }
+  }
+  const std::vector<double> all = gather_rows(communicator, mine);
+  std::vector<TraceRecord> records;
+  for (std::size_t i = 0; i < all.size(); i += length) {
+    records.push_back(
+        {.stage = static_cast<int>(all[i]),
+         .action = std::string(name(static_cast<pipeline::ActionKind>(static_cast<int>(all[i + 1])))),
+         .micro_batch = static_cast<std::int64_t>(all[i + 2]),
+         .start = all[i + 3],
+         .end = all[i + 4]});
+  }
+  return records;
+}
+
+template void StepLog::add<float>(StepRecord, Crew<float>&, const pipeline::StepResult&);
+template void StepLog::add<double>(StepRecord, Crew<double>&, const pipeline::StepResult&);
+template std::vector<TraceRecord> gather_trace<float>(MPI_Comm, Crew<float>&);
+template std::vector<TraceRecord> gather_trace<double>(MPI_Comm, Crew<double>&);
+
+}  // namespace strait::app

@@ -1,0 +1,314 @@
+#include "strait/app/trainer.hpp"
+
+#include "strait/app/agreement.hpp"
+#include "strait/app/model_file.hpp"
+#include "strait/app/report.hpp"
+#include "strait/app/signals.hpp"
+#include "strait/app/text_sample.hpp"
+#include "strait/app/units_text.hpp"
+#include "strait/core/version.hpp"
+
+#include <cstdio>
+
+namespace strait::app {
+
+namespace {
+
+/// Says once a minute, and then less often, that a rank is being waited for.
+class Watchdog {
+ public:
+  explicit Watchdog(int rank) : rank_(rank) {}
+
+  void operator()(double seconds) {
+    if (seconds < 1.0) patience_ = 60.0;
+    if (seconds < patience_) return;
+    std::fprintf(stderr, "strait: rank %d has waited %.0f s for a message\n", rank_, seconds);
+    patience_ *= 2.0;
+  }
+
+ private:
+  int rank_;
+  double patience_ = 60.0;
+};
+
+int rank_in(MPI_Comm communicator) {
+  int rank = 0;
+  MPI_Comm_rank(communicator, &rank);
+  return rank;
+}
+
+}  // namespace
+
+template <class T>
+Trainer<T>::Trainer(const ExecutionSpace& exec, MPI_Comm communicator, const CommandLine& line,
+                    const Deck& deck, const Settings& settings, const codec::Codec<T>& codec)
+    : exec_(exec),
+      communicator_(communicator),
+      rank_(rank_in(communicator)),
+      line_(line),
+      deck_(deck),
+      settings_(settings),
+      store_(settings.output.directory + "/checkpoints", settings.checkpoint.keep),
+      log_(communicator, settings.pipeline.stages, settings.pipeline.stages - 1) {
+  agree(communicator_, [&] { feed_.emplace(settings_); });
+  open_output();
+  // Not in an agreement: executors open their channels together.
+  crew_.emplace(exec_, settings_.pipeline_setup(), codec, communicator_, settings_.pipeline.emulated,
+                Watchdog(rank_));
+  if (line_.restart) restart(*line_.restart);
+  open_metrics();
+  if (is_root()) print_header();
+}
+
+/// Makes the folder, and checks that every rank sees it: the ranks write checkpoints in turn.
+template <class T>
+void Trainer<T>::open_output() {
+  namespace fs = std::filesystem;
+  const fs::path directory = settings_.output.directory;
+  const fs::path probe = directory / ".visible-to-all-ranks";
+  agree(communicator_, [&] {
+    if (!is_root()) return;
+    std::error_code error;
+    fs::create_directories(directory, error);
+    std::FILE* file = error ? nullptr : std::fopen(probe.c_str(), "w");
+    if (file == nullptr) fail(ExitCode::io, "{}: the output folder cannot be written", directory.string());
+    std::fclose(file);
+    store_.prepare();
+  });
+  agree(communicator_, [&] {
+    if (!fs::exists(probe)) {
+      fail(ExitCode::environment, "{}: rank {} does not see the output folder of rank 0", directory.string(),
+           rank_);
+    }
+  });
+  agree(communicator_, [&] {
+    if (is_root()) fs::remove(probe);
+  });
+}
+
+template <class T>
+void Trainer<T>::restart(const std::string& from) {
+  std::string path;
+  agree(communicator_, [&] {
+    if (!is_root()) return;
+    if (from != "latest") {
+      path = store_.open(from).path.string();
+      return;
+    }
+    std::vector<std::string> warnings;
+    const auto newest = store_.find_latest(warnings);
+    for (const auto& warning : warnings) std::fprintf(stderr, "strait: warning: %s\n", warning.c_str());
+    if (newest) path = newest->path.string();
+  });
+  int length = static_cast<int>(path.size());
+  MPI_Bcast(&length, 1, MPI_INT, 0, communicator_);
+  if (length == 0) return;
+  path.resize(static_cast<std::size_t>(length));
+  MPI_Bcast(path.data(), length, MPI_CHAR, 0, communicator_);
+
+  std::vector<std::string> notes;
+  agree(communicator_, [&] {
+    const RunState state = load_model<T>(exec_, path + "/model.h5", crew_->executors(), notes);
+    step_ = first_step_ = state.step;
+    tokens_ = state.tokens;
+  });
+  for (const auto& note : notes) fmt::print("{}\n", note);
+  checkpointed_ = step_;
+  if (is_root()) restarted_from_ = path;
+}
+
+template <class T>
+void Trainer<T>::open_metrics() {
+  agree(communicator_, [&] {
+    if (!is_root()) return;
+    MetricsLayout layout;
+    layout.stages = settings_.pipeline.stages;
+    for (const auto& span : settings_.pipeline_setup().spans) {
+      if (!span.has_head)
+        layout.boundaries.push_back({.after_layer = span.last_layer - 1, .diagnostics = {}});
+    }
+    const MetricsAttributes attributes = {
+        {"deck", deck_.effective()}, {"deck_as_given", deck_.as_given()},
+        {"git_hash", git_hash()},    {"kokkos", kokkos_summary()},
+        {"mpi", mpi_summary()},      {"ranks", std::int64_t{settings_.pipeline.stages}},
+        {"command_line", line_.text}};
+    metrics_.emplace(restarted_from_ ? MetricsFile::resume(*restarted_from_ / "metrics.h5", metrics_path(),
+                                                           step_, attributes, layout)
+                                     : MetricsFile::create(metrics_path(), attributes, layout));
+  });
+}
+
+template <class T>
+ExitCode Trainer<T>::run() {
+  if (!checkpointed_ && settings_.checkpoint.interval > 0) write_checkpoint();
+  while (step_ < settings_.run.steps && !stopping_) {
+    train_step();
+    const bool last = stopping_ || step_ == settings_.run.steps;
+    if (last || due(settings_.output.log_interval)) write_metrics();
+    if (settings_.training.validation_interval > 0 &&
+        (due(settings_.training.validation_interval) || step_ == settings_.run.steps)) {
+      validate();
+    }
+    if (last || due(settings_.checkpoint.interval)) write_checkpoint();
+  }
+  if (!stopping_ && settings_.output.sample_tokens > 0) print_sample();
+  const double rate = matmul_rate<T>(exec_);
+  if (is_root()) {
+    Report report;
+    report.steps = step_ - first_step_;
+    report.tokens = static_cast<double>(report.steps * settings_.tokens_per_step());
+    report.seconds = since_start_.seconds();
+    report.seconds_training = seconds_training_;
+    report.seconds_validation = seconds_validation_;
+    report.seconds_files = seconds_files_;
+    report.flops_per_token = settings_.model.flops_per_token();
+    report.matmul_rate = rate;
+    report.processes = settings_.pipeline.emulated ? 1 : settings_.pipeline.stages;
+    fmt::print("{}", report_text(report, log_));
+    fmt::print("{:<12} {}\n", "output", settings_.output.directory);
+    agree(MPI_COMM_SELF, [&] { metrics_->close(); });
+  }
+  return stopping_ ? ExitCode::stopped : ExitCode::done;
+}
+
+template <class T>
+void Trainer<T>::train_step() {
+  const Stopwatch watch;
+  pipeline::StepInfo info;
+  info.step = step_;
+  info.learning_rate = settings_.optimizer.rate_at(step_, settings_.run.steps);
+  info.learning_rate_fraction =
+      settings_.optimizer.learning_rate > 0.0 ? info.learning_rate / settings_.optimizer.learning_rate : 0.0;
+  info.trace =
+      (step_ - first_step_) % settings_.output.trace_interval == settings_.output.trace_interval - 1 ||
+      step_ + 1 == settings_.run.steps;
+  info.vote = [this]() -> int {
+    if (feed_->error()) return failed + static_cast<int>(feed_->error()->code());
+    const bool late = settings_.run.time_limit > 0.0 && since_start_.seconds() > settings_.run.time_limit;
+    return stop_signal() != 0 || late ? stop : proceed;
+  };
+  crew_->run([&](auto& executor) { executor.begin_step(info, feed_->training(exec_, step_)); });
+  const pipeline::StepResult& result = crew_->front().result();
+  heed(result);
+
+  ++step_;
+  tokens_ += settings_.tokens_per_step();
+  StepRecord record;
+  record.step = step_ - 1;
+  record.tokens = tokens_;
+  record.loss = result.loss;
+  record.learning_rate = info.learning_rate;
+  record.gradient_norm = result.gradient_norm;
+  record.seconds = watch.seconds();
+  record.tokens_per_second = static_cast<double>(settings_.tokens_per_step()) / record.seconds;
+  seconds_training_ += record.seconds;
+  log_.add(std::move(record), *crew_, result);
+}
+
+/// What the ranks told each other at the end of a step.
+template <class T>
+void Trainer<T>::heed(const pipeline::StepResult& result) {
+  for (std::size_t rank = 0; rank < result.votes.size(); ++rank) {
+    const int vote = result.votes[rank];
+    if (vote < failed) continue;
+    const bool mine = settings_.pipeline.emulated ? true : static_cast<int>(rank) == rank_;
+    if (mine) std::fprintf(stderr, "%s\n", feed_->error()->what());
+    throw AgreedError(static_cast<ExitCode>(vote - failed));
+  }
+  if (!result.finite) {
+    write_metrics();
+    if (is_root()) {
+      std::fprintf(stderr,
+                   "strait: step %lld: the loss or a gradient is not finite (loss %g, gradient norm %g); "
+                   "the weights are as before this step\n",
+                   static_cast<long long>(step_), result.loss, result.gradient_norm);
+    }
+    throw AgreedError(ExitCode::numerical);
+  }
+  for (const int vote : result.votes) stopping_ = stopping_ || vote == stop;
+}
+
+template <class T>
+void Trainer<T>::validate() {
+  const Stopwatch watch;
+  crew_->run([&](auto& executor) {
+    executor.begin_evaluation(settings_.training.validation_micro_batches(), feed_->validation(exec_));
+  });
+  last_validation_ = crew_->front().evaluated_loss();
+  agree(communicator_, [&] {
+    if (feed_->error()) throw *feed_->error();
+    if (is_root()) metrics_->append_validation(step_, last_validation_);
+  });
+  seconds_validation_ += watch.seconds();
+  if (is_root()) {
+    fmt::print("validation after {} steps: loss {:.4f} nats per token\n", step_, last_validation_);
+    std::fflush(stdout);
+  }
+}
+
+template <class T>
+void Trainer<T>::write_checkpoint() {
+  if (checkpointed_ == step_) return;
+  const Stopwatch watch;
+  write_metrics();
+  std::optional<PendingCheckpoint> pending;
+  agree(communicator_, [&] {
+    if (is_root()) pending.emplace(store_.begin(step_));
+  });
+  const auto path = store_.partial_path(step_);
+  save_model<T>(exec_, communicator_, path / "model.h5",
+                {.step = step_, .tokens = tokens_, .seed = static_cast<std::int64_t>(settings_.run.seed)},
+                deck_.effective(), crew_->executors());
+  agree(communicator_, [&] {
+    if (!is_root()) return;
+    metrics_->copy_closed_to(path / "metrics.h5");
+    pending->commit();
+  });
+  checkpointed_ = step_;
+  seconds_files_ += watch.seconds();
+}
+
+template <class T>
+void Trainer<T>::write_metrics() {
+  const Stopwatch watch;
+  const std::vector<StepRecord> steps = log_.gather();
+  const std::vector<TraceRecord> trace = gather_trace(communicator_, *crew_);
+  agree(communicator_, [&] {
+    for (const StepRecord& step : steps) metrics_->append_step(step);
+    if (is_root() && !trace.empty()) metrics_->write_trace(trace);
+  });
+  if (is_root() && !steps.empty()) print_step(steps.back());
+  seconds_files_ += watch.seconds();
+}
+
+template <class T>
+void Trainer<T>::print_header() const {
+  fmt::print("strait {}\n", version_summary());
+  fmt::print("{:<12} {}\n", "run", settings_.run.name);
+  if (restarted_from_)
+    fmt::print("{:<12} from {}, {} steps done\n", "restart", restarted_from_->string(), step_);
+  std::fflush(stdout);
+}
+
+template <class T>
+void Trainer<T>::print_step(const StepRecord& step) const {
+  const double done = static_cast<double>(step_ - first_step_);
+  const double left = done > 0 ? (settings_.run.steps - step_) * since_start_.seconds() / done : 0.0;
+  fmt::print("step {:>6}/{}  loss {:.4f}  norm {:.3f}  rate {:.2e}  {}tokens/s  left {}\n", step_,
+             settings_.run.steps, step.loss, step.gradient_norm, step.learning_rate,
+             with_prefix(step.tokens_per_second), duration_text(left));
+  std::fflush(stdout);
+}
+
+template <class T>
+void Trainer<T>::print_sample() {
+  const std::string text = sample_text(exec_, *crew_, settings_);
+  if (!is_root()) return;
+  fmt::print("\nA sample of what the model writes:\n{}\n\n", text);
+  std::fflush(stdout);
+}
+
+template class Trainer<float>;
+template class Trainer<double>;
+
+}  // namespace strait::app
