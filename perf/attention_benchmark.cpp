@@ -1,8 +1,9 @@
-// Attention against the rate of one large matrix product. Counters: `gflops` counts the products of the causal
-// half in whole tiles of 32 queries; `of_gemm` is the share of the rate of a product of order 1024.
+// Attention against the rate of one large matrix product. Counters: `gflops` counts the products of the
+// causal half in whole tiles of 32 queries; `of_gemm` is the share of the rate of a product of order 1024.
+
+#include "strait/kernels/attention.hpp"
 
 #include "gemm_rate.hpp"
-#include "strait/kernels/attention.hpp"
 
 #include <benchmark/benchmark.h>
 

@@ -14,9 +14,9 @@ namespace strait::perf {
 
 /// [rows, columns] of normal numbers.
 inline Matrix<float> normal_matrix(const ExecutionSpace& exec, std::int64_t row_count,
-                                   std::int64_t column_count, std::uint64_t stream) {
+                                   std::int64_t column_count, std::uint64_t stream, double scale = 1.0) {
   const Matrix<float> m("strait::perf::matrix", row_count, column_count);
-  kernels::fill_normal<float>(exec, Vector<float>(m.data(), m.size()), 1.0, 1, stream);
+  kernels::fill_normal<float>(exec, Vector<float>(m.data(), m.size()), scale, 1, stream);
   return m;
 }
 
@@ -39,8 +39,7 @@ inline double gemm_rate(std::int64_t m, std::int64_t n, std::int64_t k) {
 /// Adds the counters `gflops` and `of_gemm` for `flops` operations an iteration.
 inline void count_flops(benchmark::State& state, double flops) {
   static const double reference = gemm_rate(1024, 1024, 1024);
-  state.counters["gflops"] =
-      benchmark::Counter(1e-9 * flops, benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["gflops"] = benchmark::Counter(1e-9 * flops, benchmark::Counter::kIsIterationInvariantRate);
   state.counters["of_gemm"] =
       benchmark::Counter(flops / reference, benchmark::Counter::kIsIterationInvariantRate);
 }

@@ -1,0 +1,236 @@
+#include "strait/kernels/attention.hpp"
+
+#include "strait/core/error.hpp"
+
+#include "attention_tile.hpp"
+#include "batched_matmul.hpp"
+#include "workspace.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace strait::kernels {
+
+namespace {
+
+using attention::HeadBatch;
+using attention::Tile;
+
+struct Tiling {
+  int query_rows;  ///< queries of a tile
+  int key_rows;    ///< keys of one matrix product
+  int batch;       ///< items handled at once
+};
+
+Tiling choose_tiling(const AttentionShape& shape) {
+  if (!host_accessible) {
+    return {128, shape.sequence_length, shape.sequences * shape.kv_heads};
+  }
+  // One item at a time keeps its scores in cache. OpenBLAS multiplies without packing up to m n k = 10^6,
+  // 20 % faster than with packing at these shapes.
+  constexpr int query_rows = attention::lanes;
+  return {query_rows, std::max(query_rows, 1'000'000 / (query_rows * shape.head_dim) / 16 * 16), 1};
+}
+
+template <class Functor>
+void launch(const ExecutionSpace& exec, const char* label, std::int64_t count, const Functor& functor) {
+  Kokkos::parallel_for(label, RangePolicy(exec, 0, count), functor);
+}
+
+/// Calls `visit(batch)` for every batch of query heads; heads that share keys and values follow each other.
+template <class Visit>
+void for_each_batch(const AttentionShape& shape, const Tiling& tiling, const Visit& visit) {
+  const int items = shape.sequences * shape.kv_heads;
+  for (int item = 0; item < items; item += tiling.batch) {
+    for (int member = 0; member < shape.heads / shape.kv_heads; ++member) {
+      visit(HeadBatch{.shape = shape,
+                      .first_item = item,
+                      .items = std::min(tiling.batch, items - item),
+                      .member = member});
+    }
+  }
+}
+
+/// Calls `visit(tile)` for every tile of a batch, the last queries first: they see every key, so that their
+/// products can assign all key and value gradients, to which the others add.
+template <class Visit>
+void for_each_tile(const HeadBatch& batch, const Tiling& tiling, const Visit& visit) {
+  const int length = batch.shape.sequence_length, height = tiling.query_rows;
+  for (int begin = (length - 1) / height * height; begin >= 0; begin -= height) {
+    visit(Tile{.batch = batch, .begin = begin, .end = std::min(begin + height, length), .width = height});
+  }
+}
+
+/// Calls `visit(begin, end)` for the blocks of keys that a tile sees.
+template <class Visit>
+void for_each_key_block(const Tile& tile, const Tiling& tiling, const Visit& visit) {
+  for (int begin = 0; begin < tile.end; begin += tiling.key_rows) {
+    visit(begin, std::min(begin + tiling.key_rows, tile.end));
+  }
+}
+
+/// Rows [begin, end) of an item of `tensor` [items * height, ...], as a function of the item.
+template <class T>
+auto item_rows(const Matrix<T>& tensor, int height, int begin, int end) {
+  return [=](int item) {
+    const std::int64_t top = std::int64_t(item) * height;
+    return rows(tensor, top + begin, top + end);
+  };
+}
+
+/// The tile's rows and query head of `tensor` [tokens, >= heads * head_dim], as a function of the item.
+template <class T>
+auto query_rows(const Matrix<T>& tensor, const Tile& tile) {
+  return [=](int item) {
+    const int column = tile.batch.query_column(item);
+    return columns(rows(tensor, tile.batch.token(item, tile.begin), tile.batch.token(item, tile.end)), column,
+                   column + tile.batch.shape.head_dim);
+  };
+}
+
+/// Scores [keys, queries] of an item without the columns beyond the tile's end, as a function of the item.
+template <class T>
+auto valid_scores(const Matrix<T>& scores, const Tile& tile, int begin, int end) {
+  return [=, all = item_rows(scores, tile.batch.shape.sequence_length, begin, end)](int item) {
+    return columns(all(item), 0, tile.end - tile.begin);
+  };
+}
+
+void check(const AttentionShape& shape, std::size_t tokens, std::size_t qkv_columns) {
+  ensure(shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0, "attention: kv_heads must divide heads");
+  ensure(tokens == std::size_t(shape.sequences) * shape.sequence_length, "attention: tokens do not match");
+  ensure(qkv_columns == std::size_t(shape.heads + 2 * shape.kv_heads) * shape.head_dim,
+         "attention: columns of qkv do not match");
+}
+
+}  // namespace
+
+template <class T>
+void attention_forward(const ExecutionSpace& exec, const Matrix<T>& out, const Matrix<T>& lse,
+                       ConstMatrix<T> qkv, const AttentionShape& shape) {
+  check(shape, qkv.extent(0), qkv.extent(1));
+  const Tiling tiling = choose_tiling(shape);
+  const double scale = 1.0 / std::sqrt(double(shape.head_dim));
+  const int length = shape.sequence_length, head_dim = shape.head_dim, width = tiling.query_rows;
+  const std::int64_t packed_rows = std::int64_t(tiling.batch) * length;
+  const Workspace<T> queries("strait::attention::queries", packed_rows, head_dim);
+  const Workspace<T> keys("strait::attention::keys", packed_rows, head_dim);
+  const Workspace<T> values("strait::attention::values", packed_rows, head_dim);
+  const Workspace<T> transposed("strait::attention::transposed_queries", tiling.batch * head_dim, width);
+  const Workspace<T> scores("strait::attention::scores", packed_rows, width);
+  const Workspace<T> reciprocals("strait::attention::reciprocals", tiling.batch, width);
+  const Matrix<T> output = unmanaged(out), log_sums = unmanaged(lse);
+  const ConstMatrix<T> input = unmanaged<const T>(qkv);
+
+  for_each_batch(shape, tiling, [&](const HeadBatch& batch) {
+    const std::int64_t positions = std::int64_t(batch.items) * length;
+    if (batch.member == 0) {
+      launch(exec, "strait::attention::pack_keys_values", positions,
+             attention::PackKeysValues<T>{batch, keys.view, values.view, input});
+    }
+    launch(exec, "strait::attention::pack_queries", positions,
+           attention::PackQueries<T>{batch, queries.view, input});
+    for_each_tile(batch, tiling, [&](const Tile& tile) {
+      launch(exec, "strait::attention::transpose", batch.items * width / attention::TransposeTile<T>::block,
+             attention::TransposeTile<T>{tile, transposed.view, queries.view});
+      for_each_key_block(tile, tiling, [&](int begin, int end) {
+        batched_matmul<T>(exec, batch.items, item_rows(scores.view, length, begin, end),
+                          item_rows(keys.view, length, begin, end),
+                          item_rows(transposed.view, head_dim, 0, head_dim), {.alpha = scale});
+      });
+      launch(exec, "strait::attention::softmax", batch.items * width / attention::lanes,
+             attention::Softmax<T>{tile, scores.view, reciprocals.view, log_sums});
+      for_each_key_block(tile, tiling, [&](int begin, int end) {
+        batched_matmul<T>(exec, batch.items, query_rows(output, tile),
+                          valid_scores(scores.view, tile, begin, end),
+                          item_rows(values.view, length, begin, end),
+                          {.a = Transpose::yes, .beta = begin == 0 ? 0.0 : 1.0});
+      });
+      launch(exec, "strait::attention::scale_output", batch.items * (tile.end - tile.begin),
+             attention::ScaleOutput<T>{tile, output, reciprocals.view});
+    });
+  });
+}
+
+template <class T>
+void attention_backward(const ExecutionSpace& exec, const Matrix<T>& dqkv, ConstMatrix<T> dout,
+                        ConstMatrix<T> qkv, ConstMatrix<T> out, ConstMatrix<T> lse,
+                        const AttentionShape& shape) {
+  check(shape, qkv.extent(0), qkv.extent(1));
+  const Tiling tiling = choose_tiling(shape);
+  const double scale = 1.0 / std::sqrt(double(shape.head_dim));
+  const int length = shape.sequence_length, head_dim = shape.head_dim, width = tiling.query_rows;
+  const std::int64_t packed_rows = std::int64_t(tiling.batch) * length;
+  const Workspace<T> queries("strait::attention::queries", packed_rows, head_dim);
+  const Workspace<T> gradients("strait::attention::gradients", packed_rows, head_dim);
+  const Workspace<T> keys("strait::attention::keys", packed_rows, head_dim);
+  const Workspace<T> values("strait::attention::values", packed_rows, head_dim);
+  const Workspace<T> dkeys("strait::attention::dkeys", packed_rows, head_dim);
+  const Workspace<T> dvalues("strait::attention::dvalues", packed_rows, head_dim);
+  const Workspace<T> transposed("strait::attention::transposed_queries", tiling.batch * head_dim, width);
+  const Workspace<T> transposed_gradients("strait::attention::transposed_gradients", tiling.batch * head_dim,
+                                          width);
+  const Workspace<T> scores("strait::attention::scores", packed_rows, width);
+  const Workspace<T> dscores("strait::attention::dscores", packed_rows, width);
+  const Workspace<T> dots("strait::attention::dots", tiling.batch, length);
+  const Matrix<T> dinput = unmanaged(dqkv);
+  const ConstMatrix<T> input = unmanaged<const T>(qkv), doutput = unmanaged<const T>(dout),
+                       output = unmanaged<const T>(out), log_sums = unmanaged<const T>(lse);
+
+  for_each_batch(shape, tiling, [&](const HeadBatch& batch) {
+    const std::int64_t positions = std::int64_t(batch.items) * length;
+    if (batch.member == 0) {
+      launch(exec, "strait::attention::pack_keys_values", positions,
+             attention::PackKeysValues<T>{batch, keys.view, values.view, input});
+    }
+    launch(exec, "strait::attention::pack_queries_gradients", positions,
+           attention::PackQueriesGradients<T>{batch, queries.view, gradients.view, dots.view, input, doutput,
+                                              output});
+    for_each_tile(batch, tiling, [&](const Tile& tile) {
+      const std::int64_t blocks = batch.items * width / attention::TransposeTile<T>::block;
+      launch(exec, "strait::attention::transpose", blocks,
+             attention::TransposeTile<T>{tile, transposed.view, queries.view});
+      launch(exec, "strait::attention::transpose", blocks,
+             attention::TransposeTile<T>{tile, transposed_gradients.view, gradients.view});
+      for_each_key_block(tile, tiling, [&](int begin, int end) {
+        batched_matmul<T>(exec, batch.items, item_rows(scores.view, length, begin, end),
+                          item_rows(keys.view, length, begin, end),
+                          item_rows(transposed.view, head_dim, 0, head_dim), {.alpha = scale});
+        batched_matmul<T>(exec, batch.items, item_rows(dscores.view, length, begin, end),
+                          item_rows(values.view, length, begin, end),
+                          item_rows(transposed_gradients.view, head_dim, 0, head_dim), {});
+      });
+      launch(exec, "strait::attention::softmax_backward", batch.items * width / attention::lanes,
+             attention::SoftmaxBackward<T>{tile, scores.view, dscores.view, dots.view, log_sums});
+      const double accumulate = batch.member == 0 && tile.end == length ? 0.0 : 1.0;
+      for_each_key_block(tile, tiling, [&](int begin, int end) {
+        const auto p = valid_scores(scores.view, tile, begin, end);
+        const auto ds = valid_scores(dscores.view, tile, begin, end);
+        batched_matmul<T>(exec, batch.items, item_rows(dvalues.view, length, begin, end), p,
+                          item_rows(gradients.view, length, tile.begin, tile.end), {.beta = accumulate});
+        batched_matmul<T>(exec, batch.items, item_rows(dkeys.view, length, begin, end), ds,
+                          item_rows(queries.view, length, tile.begin, tile.end),
+                          {.alpha = scale, .beta = accumulate});
+        batched_matmul<T>(exec, batch.items, query_rows(dinput, tile), ds,
+                          item_rows(keys.view, length, begin, end),
+                          {.a = Transpose::yes, .alpha = scale, .beta = begin == 0 ? 0.0 : 1.0});
+      });
+    });
+    if (batch.member == shape.heads / shape.kv_heads - 1) {
+      launch(exec, "strait::attention::unpack_keys_values", positions,
+             attention::UnpackKeysValues<T>{batch, dinput, dkeys.view, dvalues.view});
+    }
+  });
+}
+
+#define STRAIT_INSTANTIATE(T)                                                                   \
+  template void attention_forward<T>(const ExecutionSpace&, const Matrix<T>&, const Matrix<T>&, \
+                                     ConstMatrix<T>, const AttentionShape&);                    \
+  template void attention_backward<T>(const ExecutionSpace&, const Matrix<T>&, ConstMatrix<T>,  \
+                                      ConstMatrix<T>, ConstMatrix<T>, ConstMatrix<T>,           \
+                                      const AttentionShape&);
+STRAIT_INSTANTIATE(float)
+STRAIT_INSTANTIATE(double)
+#undef STRAIT_INSTANTIATE
+
+}  // namespace strait::kernels
