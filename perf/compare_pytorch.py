@@ -7,7 +7,8 @@ Needs a release build (build/release), python3-torch, python3-h5py and, for PyTo
 libopenblas0-openmp. In every round each side runs a few steps in new processes pinned to the same cores, one
 side after the other and in the opposite order in the next round; the first steps are dropped. A round gives
 one ratio per pair of sides; what counts is the median of the ratios, and their range tells what it is worth.
-Random tokens, the same file for both sides. Results are appended to perf/RESULTS.md.
+Random tokens, the same file for both sides. PyTorch's operations have hand-written backward passes, faster
+and smaller than what autograd makes of the usual modules, which is measured too ("autograd"). Results are appended to perf/RESULTS.md.
 """
 
 import argparse
@@ -44,8 +45,12 @@ class Mode:
 MODES = {
     "small-one-core": Mode(
         SMALL, "perf/compare_small.toml", steps=6, dropped=2, rounds=5,
-        sides=[Strait("strait, one rank", cores=[0]), Pytorch("PyTorch, one thread", cores=[0])],
-        targets={"PyTorch, one thread": 1.10},
+        sides=[
+            Strait("strait, one rank", cores=[0]),
+            Pytorch("PyTorch, one thread", cores=[0]),
+            Pytorch("PyTorch, one thread, autograd", cores=[0], autograd=True),
+        ],
+        targets={"PyTorch, one thread": 1.10, "PyTorch, one thread, autograd": 1.10},
     ),
     "small-two-cores": Mode(
         SMALL, "perf/compare_small.toml", steps=6, dropped=2, rounds=5,
@@ -61,8 +66,9 @@ MODES = {
         sides=[
             Strait("strait, 2-stage 1F1B", cores=[0, 1]),
             Pytorch("PyTorch, two threads", cores=[0, 1], micro_batches=8),
+            Pytorch("PyTorch, two threads, autograd", cores=[0, 1], micro_batches=8, autograd=True),
         ],
-        targets={"PyTorch, two threads": 1.2}, memory_target=0.6,
+        targets={"PyTorch, two threads": 1.2, "PyTorch, two threads, autograd": 1.2}, memory_target=0.6,
     ),
 }  # fmt: skip
 

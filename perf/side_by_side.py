@@ -162,14 +162,17 @@ class Pytorch:
         "OMP_PROC_BIND": "true",
     }
 
-    def __init__(self, name, cores, micro_batches=1, pipeline=False):
-        self.name, self.cores, self.micro_batches, self.pipeline = name, cores, micro_batches, pipeline
+    def __init__(self, name, cores, micro_batches=1, pipeline=False, autograd=False):
+        self.name, self.cores = name, cores
+        self.micro_batches, self.pipeline, self.autograd = micro_batches, pipeline, autograd
 
     def commands(self, mode, data, steps):
         arguments = [PYTHON, str(ROOT / "perf" / "pytorch_llama.py"), "--data", str(data), "--steps", str(steps)]
         arguments += ["--micro-batches", str(self.micro_batches)]
         for key, value in mode.shape.items():
             arguments += [f"--{key.replace('_', '-')}", str(value)]
+        if self.autograd:
+            arguments.append("--autograd")
         if not self.pipeline:
             return [["taskset", "-c", ",".join(map(str, self.cores)), *arguments, "--threads", str(len(self.cores))]]
         with socket.socket() as probe:
