@@ -7,8 +7,10 @@ Needs a release build (build/release), python3-torch, python3-h5py and, for PyTo
 libopenblas0-openmp. In every round each side runs a few steps in new processes pinned to the same cores, one
 side after the other and in the opposite order in the next round; the first steps are dropped. A round gives
 one ratio per pair of sides; what counts is the median of the ratios, and their range tells what it is worth.
-Random tokens, the same file for both sides. PyTorch's operations have hand-written backward passes, faster
-and smaller than what autograd makes of the usual modules, which is measured too ("autograd"). Results are appended to perf/RESULTS.md.
+Random tokens, the same file for both sides. Results are appended to perf/RESULTS.md.
+
+PyTorch's operations have hand-written backward passes, faster
+and smaller than what autograd makes of the usual modules, which is measured too ("autograd").
 """
 
 import argparse
