@@ -239,6 +239,7 @@ void Trainer<T>::validate() {
     if (feed_->error()) throw *feed_->error();
     if (is_root()) metrics_->append_validation(step_, last_validation_);
   });
+  for (auto& executor : crew_->executors()) executor->take_statistics();  // these are not of a step
   seconds_validation_ += watch.seconds();
   if (is_root()) {
     fmt::print("validation after {} steps: loss {:.4f} nats per token\n", step_, last_validation_);
@@ -283,7 +284,7 @@ void Trainer<T>::write_metrics() {
 
 template <class T>
 void Trainer<T>::print_header() const {
-  fmt::print("strait {}\n", version_summary());
+  fmt::print("{}\n", version_summary());
   fmt::print("{:<12} {}\n", "run", settings_.run.name);
   if (restarted_from_)
     fmt::print("{:<12} from {}, {} steps done\n", "restart", restarted_from_->string(), step_);

@@ -57,8 +57,8 @@ void AdamW<T>::update(const ExecutionSpace& exec, const Vector<T>& weights, Cons
 
 template <class T>
 void AdamW<T>::save(const ExecutionSpace& exec, io::Group group) const {
-  model::save_parameters(exec, group.create_group("mean"), layout_, mean_);
-  model::save_parameters(exec, group.create_group("square"), layout_, square_);
+  model::save_parameters(exec, group.require_group("mean"), layout_, mean_);
+  model::save_parameters(exec, group.require_group("square"), layout_, square_);
   group.set_attribute("step", step_);
 }
 
