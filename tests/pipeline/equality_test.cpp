@@ -27,7 +27,7 @@ void compare_all(double tolerance) {
     for (int micro_batches = 1; micro_batches <= 6; ++micro_batches) {
       PipelineCase c{.stages = 1, .schedule = "gpipe", .micro_batches = micro_batches, .tied = tied};
       const Trajectory one_stage = train_in_process<T>(exec, c, steps);
-      EXPECT_LT(one_stage.losses.back(), 0.99 * one_stage.losses.front()) << "the run learns nothing";
+      EXPECT_LT(one_stage.losses.back(), 0.95 * one_stage.losses.front()) << "the run learns nothing";
       for (c.stages = 1; c.stages <= 4; ++c.stages) {
         for (const char* schedule : {"gpipe", "1f1b"}) {
           for (const bool uneven : {false, true}) {

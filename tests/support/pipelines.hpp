@@ -23,7 +23,7 @@ struct PipelineCase {
 
 inline optim::OptimizerConfig quick_adamw(double clip) {
   return {.name = "adamw",
-          .learning_rate = 1e-2,
+          .learning_rate = 5e-3,
           .beta1 = 0.9,
           .beta2 = 0.95,
           .epsilon = 1e-8,
@@ -46,19 +46,24 @@ inline pipeline::PipelineSetup setup_of(const PipelineCase& c) {
   return setup;
 }
 
-/// Tokens as a function of step and micro-batch.
+/// Tokens as a function of step and micro-batch; each target follows from its token, so that there is
+/// something to learn.
 inline pipeline::BatchSource tokens_of_step(const ExecutionSpace& exec, int vocab, std::int64_t step) {
   return [=](const pipeline::BatchRequest& request) {
     const std::uint64_t seed = 1000 + 100 * step + request.micro_batch;
     if (request.ids.extent(0) > 0) fill_ids(exec, request.ids, vocab, seed);
-    if (request.targets.extent(0) > 0) fill_ids(exec, request.targets, vocab, seed + 50);
+    if (request.targets.extent(0) == 0) return;
+    fill_ids(exec, request.targets, vocab, seed);
+    auto targets = to_host(exec, request.targets);
+    for (std::size_t t = 0; t < targets.extent(0); ++t) targets(t) = (3 * targets(t) + 1) % vocab;
+    to_device(exec, request.targets, targets);
   };
 }
 
 inline pipeline::StepInfo step_info(std::int64_t step) {
   pipeline::StepInfo info;
   info.step = step;
-  info.learning_rate = 1e-2;
+  info.learning_rate = 5e-3;
   return info;
 }
 
