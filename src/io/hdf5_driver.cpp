@@ -152,6 +152,11 @@ herr_t truncate(H5FD_t* base, hid_t, hbool_t) {
   return 0;
 }
 
+// HDF5 marks a file as being written (what SWMR readers look for) only with drivers that can lock. The mark
+// is all we want: advisory locks fail on some network file systems.
+herr_t lock(H5FD_t*, hbool_t) { return 0; }
+herr_t unlock(H5FD_t*) { return 0; }
+
 hid_t register_driver() {
   static H5FD_class_t driver = {};
 #if H5_VERSION_GE(1, 13, 0)
@@ -172,6 +177,8 @@ hid_t register_driver() {
   driver.read = read;
   driver.write = write;
   driver.truncate = truncate;
+  driver.lock = lock;
+  driver.unlock = unlock;
   const H5FD_mem_t one_list_for_metadata_one_for_data[] = H5FD_FLMAP_DICHOTOMY;
   std::copy(std::begin(one_list_for_metadata_one_for_data), std::end(one_list_for_metadata_one_for_data),
             driver.fl_map);

@@ -137,12 +137,18 @@ TEST_F(Metrics, RefuseACopyThatDoesNotFit) {
 }
 
 TEST_F(Metrics, CanBeReadWhileTheyAreWritten) {
+  // The bytes on the disk are what a reader in another process opens.
+  const auto losses_on_disk = [&] {
+    std::filesystem::copy_file(path_, copy_, std::filesystem::copy_options::overwrite_existing);
+    return io::File::open_swmr(copy_).root().read<double>("train/loss");
+  };
   auto metrics = MetricsFile::create(path_, attributes, layout_of(2));
+  EXPECT_THAT(losses_on_disk(), ElementsAre());
   metrics.append_step(record_of(0, 2));  // the first row is there at once
-  EXPECT_THAT(io::File::open_swmr(path_).root().read<double>("train/loss"), ElementsAre(5.0));
+  EXPECT_THAT(losses_on_disk(), ElementsAre(5.0));
   metrics.append_step(record_of(1, 2));
   metrics.flush();
-  EXPECT_THAT(io::File::open_swmr(path_).root().read<double>("train/loss"), ElementsAre(5.0, 4.75));
+  EXPECT_THAT(losses_on_disk(), ElementsAre(5.0, 4.75));
 }
 
 TEST_F(Metrics, ReportAFullDisk) {

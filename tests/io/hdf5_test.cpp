@@ -175,16 +175,22 @@ TEST_F(Hdf5, SurvivesObjectsThatOutliveTheirFile) {
   EXPECT_TRUE(File::open(path_).root().has("g/x"));
 }
 
-TEST_F(Hdf5, LetsReadersFollowInSwmrMode) {
+TEST_F(Hdf5, LetsReadersFollowAndCopiesCloseInSwmrMode) {
   auto writer = File::create(path_);
   auto losses = writer.root().create_extendible("loss", ElementType::float64, 16);
   writer.start_swmr_write();
-  const auto reader = File::open_swmr(path_);
   for (int i = 0; i < 40; ++i) {
     const double loss = i;
     losses.append(&loss);
     losses.flush();
   }
+  // The bytes on the disk are what a reader in another process opens.
+  const auto snapshot = directory_.file("snapshot.h5");
+  std::filesystem::copy_file(path_, snapshot);
+  EXPECT_EQ(File::open_swmr(snapshot).root().read<double>("loss").size(), 40u);
+  expect_error(ExitCode::io, "snapshot.h5: cannot open: file is already open for write",
+               [&] { File::open(snapshot); });
+
   const auto copy = directory_.file("copy.h5");
   writer.copy_closed_to(copy);
   losses.append(std::vector<double>{40.0}.data());
