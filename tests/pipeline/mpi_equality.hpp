@@ -1,0 +1,138 @@
+#pragma once
+// A pipeline over MPI against the same pipeline on one rank, bit for bit. Included by one test per number of
+// ranks.
+
+#include "support/pipelines.hpp"
+#include "support/recording_codec.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <thread>
+
+namespace strait::test {
+
+class MpiEquality : public ::testing::Test {
+ protected:
+  MpiEquality() {
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
+    MPI_Comm_size(MPI_COMM_WORLD, &ranks_);
+  }
+
+  pipeline::BatchSource tokens(std::int64_t step) const { return tokens_of_step(exec_, 11, step); }
+
+  /// Trains both ways and compares losses, norms, evaluations, bytes and this rank's weights.
+  template <class T>
+  void expect_equal(const pipeline::PipelineSetup& setup, const codec::Codec<T>& codec) {
+    constexpr int steps = 6;
+    pipeline::Pipeline<T> emulated(exec_, setup, codec);
+    pipeline::Pipeline<T> distributed(exec_, setup, codec, MPI_COMM_WORLD);
+    const Trajectory wanted = train(exec_, emulated, setup.model.vocab, steps);
+    const Trajectory found = train(exec_, distributed, setup.model.vocab, steps);
+    EXPECT_EQ(found.losses, wanted.losses);
+    EXPECT_EQ(found.norms, wanted.norms);
+    EXPECT_EQ(found.evaluation, wanted.evaluation);
+    const auto wanted_bytes = emulated.gather_statistics();
+    const auto found_bytes = distributed.gather_statistics();
+    EXPECT_EQ(found_bytes.boundaries, wanted_bytes.boundaries);
+    EXPECT_EQ(found_bytes.tied, wanted_bytes.tied);
+    EXPECT_EQ(found_bytes.ranks.size(), static_cast<std::size_t>(ranks_));
+
+    const auto& mine = distributed.executors()[0]->units()[0].stage().weights();
+    const auto& theirs = emulated.executors()[rank_]->units()[0].stage().weights();
+    EXPECT_EQ(relative_difference(exec_, mine, theirs), 0.0);
+  }
+
+  ExecutionSpace exec_;
+  int rank_ = 0;
+  int ranks_ = 1;
+};
+
+TEST_F(MpiEquality, EveryScheduleIsBitwiseTheEmulatedOne) {
+  for (const char* schedule : {"gpipe", "1f1b"}) {
+    for (const bool tied : {false, true}) {
+      for (const int micro_batches : {1, 2, 5}) {
+        SCOPED_TRACE(fmt::format("{}, tied {}, {} micro-batches", schedule, tied, micro_batches));
+        const PipelineCase c{
+            .stages = ranks_, .schedule = schedule, .micro_batches = micro_batches, .tied = tied};
+        expect_equal<float>(setup_of(c), exact_codec<float>());
+      }
+    }
+  }
+}
+
+TEST_F(MpiEquality, NarrowWiresRoundAlike) {
+  expect_equal<float>(setup_of({.stages = ranks_}), codec::NoneCodec<float>(codec::Wire::bfloat16));
+}
+
+TEST_F(MpiEquality, ACodecWithEveryHookIsBitwiseTheEmulatedOne) {
+  HookLog log;
+  expect_equal<double>(setup_of({.stages = ranks_, .micro_batches = 3}), RecordingCodec<double>(log));
+}
+
+TEST_F(MpiEquality, HooksAreCalledAsInTheEmulatedRun) {
+  const pipeline::PipelineSetup setup = setup_of({.stages = ranks_, .micro_batches = 3});
+  HookLog log, emulated_log;
+  pipeline::Pipeline<double> distributed(exec_, setup, RecordingCodec<double>(log), MPI_COMM_WORLD);
+  pipeline::Pipeline<double> emulated(exec_, setup, RecordingCodec<double>(emulated_log));
+  train(exec_, distributed, setup.model.vocab, 3);
+  train(exec_, emulated, setup.model.vocab, 3);
+  const auto is_mine = [&](const HookCall& call) {
+    return call.boundary == (call.hook.starts_with("sender.") ? rank_ : rank_ - 1);
+  };
+  HookLog wanted;
+  std::copy_if(emulated_log.begin(), emulated_log.end(), std::back_inserter(wanted), is_mine);
+  EXPECT_EQ(log, wanted);
+}
+
+TEST_F(MpiEquality, EveryRankLearnsTheTokenThatTheLastChose) {
+  const pipeline::PipelineSetup setup = setup_of({.stages = ranks_});
+  pipeline::Pipeline<float> pipeline(exec_, setup, exact_codec<float>(), MPI_COMM_WORLD);
+  int calls = 0;
+  const auto token = pipeline.next_token(tokens(0), 3, [&](std::span<const double>) {
+    ++calls;
+    return 9;
+  });
+  EXPECT_EQ(token, 9);
+  EXPECT_EQ(calls, rank_ == ranks_ - 1 ? 1 : 0);
+}
+
+TEST_F(MpiEquality, VotesOfAllRanksReachEveryRank) {
+  const pipeline::PipelineSetup setup = setup_of({.stages = ranks_});
+  pipeline::Pipeline<float> pipeline(exec_, setup, exact_codec<float>(), MPI_COMM_WORLD);
+  pipeline::StepInfo info = step_info(0);
+  info.vote = [&] { return 10 + rank_; };
+  const std::vector<int> votes = pipeline.step(info, tokens(0)).votes;
+  ASSERT_EQ(votes.size(), static_cast<std::size_t>(ranks_));
+  for (int rank = 0; rank < ranks_; ++rank) EXPECT_EQ(votes[rank], 10 + rank);
+}
+
+TEST_F(MpiEquality, OneRankThatIsNotFiniteStopsTheUpdateOfAll) {
+  const pipeline::PipelineSetup setup = setup_of({.stages = ranks_});
+  pipeline::Pipeline<float> pipeline(exec_, setup, exact_codec<float>(), MPI_COMM_WORLD);
+  const Vector<float>& weights = pipeline.executors()[0]->units()[0].stage().weights();
+  auto host = to_host(exec_, weights);
+  if (rank_ == ranks_ - 1) host(0) = std::numeric_limits<float>::infinity();
+  to_device(exec_, weights, host);
+  EXPECT_FALSE(pipeline.step(step_info(0), tokens(0)).finite);
+  const auto after = to_host(exec_, weights);
+  for (std::size_t i = 0; i < host.extent(0); ++i) ASSERT_EQ(after(i), host(i));
+}
+
+TEST_F(MpiEquality, ASlowRankIsWaitedFor) {
+  const pipeline::PipelineSetup setup = setup_of({.stages = ranks_});
+  pipeline::Pipeline<float> pipeline(exec_, setup, exact_codec<float>(), MPI_COMM_WORLD);
+  pipeline.gather_statistics();
+  const auto slow_tokens = [&](const pipeline::BatchRequest& request) {
+    if (rank_ == ranks_ - 1) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    tokens(0)(request);
+  };
+  EXPECT_TRUE(pipeline.step(step_info(0), slow_tokens).finite);
+  const auto ranks = pipeline.gather_statistics().ranks;
+  EXPECT_GT(ranks[0].seconds_wait, 0.04) << "the first rank waits for the last";
+  EXPECT_GE(ranks[ranks_ - 1].seconds_input, 0.08);
+}
+
+}  // namespace strait::test
