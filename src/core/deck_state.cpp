@@ -43,8 +43,16 @@ void State::reject(std::string_view table, std::string_view key, std::string_vie
 }
 
 void State::refuse_missing(std::string_view table, std::string_view key, std::string_view expected) const {
-  // A misspelt required key shows up here, before finish() can find it.
+  // A misspelt required key, or its misspelt table, shows up here, before finish() can find it.
   constexpr std::size_t one_slip = 2;
+  const auto& tables = contents.tables;
+  const auto is_this = [&](const TableMark& mark) { return mark.path == table; };
+  const auto resembles = [&](const TableMark& mark) { return edit_distance(mark.path, table) <= one_slip; };
+  const auto misspelt = std::find_if(tables.begin(), tables.end(), resembles);
+  if (misspelt != tables.end() && std::none_of(tables.begin(), tables.end(), is_this)) {
+    fail(ExitCode::deck, "{}: [{}]: unknown table, the nearest known table is [{}]", misspelt->place.text,
+         misspelt->path, table);
+  }
   for (const Entry& entry : contents.entries) {
     if (entry.table == table && !is_known(table, entry.key) && edit_distance(entry.key, key) <= one_slip) {
       fail(ExitCode::deck, "{}: [{}] {}: missing, expected {}; the nearest given key is {}", entry.place.text,

@@ -91,6 +91,12 @@ TEST(Deck, RefusesValueOutsideTheChoices) {
             "\"sequential\"");
 }
 
+TEST(Deck, NamesMisspeltTablesOfRequiredKeys) {
+  const Deck deck = deck_of("\n[modle]\nlayers = 4\n");
+  EXPECT_EQ(refusal([&] { deck.table("model").required<int>("layers", ""); }),
+            "run.toml:2:2: [modle]: unknown table, the nearest known table is [model]");
+}
+
 TEST(Deck, NamesMissingAndMisspeltRequiredKeys) {
   const Deck deck = deck_of("\n[model]\nlayres = 4\n");
   EXPECT_EQ(refusal([&] { deck.table("model").required<int>("hidden", ""); }),
