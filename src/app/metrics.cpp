@@ -1,10 +1,11 @@
 #include "strait/app/metrics.hpp"
 
+#include "strait/io/copy_file.hpp"
+
 #include "file_sync.hpp"
 #include "metrics_tables.hpp"
 
 #include <chrono>
-#include <filesystem>
 
 namespace strait::app {
 
@@ -134,10 +135,7 @@ MetricsFile MetricsFile::create(const std::string& path, const MetricsAttributes
 
 MetricsFile MetricsFile::resume(const std::string& copy, const std::string& path, std::int64_t step,
                                 const MetricsAttributes& attributes, const MetricsLayout& layout) {
-  std::error_code error;
-  std::filesystem::copy_file(copy, partial_path(path), std::filesystem::copy_options::overwrite_existing,
-                             error);
-  if (error) fail(ExitCode::io, "{}: cannot copy to {}: {}", copy, partial_path(path), error.message());
+  io::copy_file(copy, partial_path(path));
   auto file = io::File::open_writable(partial_path(path));
   check_copy(file, copy, step);
   complete(file, attributes, layout);

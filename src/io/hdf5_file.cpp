@@ -1,6 +1,6 @@
-#include "hdf5_internal.hpp"
+#include "strait/io/copy_file.hpp"
 
-#include <filesystem>
+#include "hdf5_internal.hpp"
 
 namespace strait::io {
 
@@ -88,9 +88,7 @@ void File::flush() {
 
 void File::copy_closed_to(const std::string& path) {
   flush();
-  std::error_code error;
-  std::filesystem::copy_file(state_->path, path, std::filesystem::copy_options::overwrite_existing, error);
-  if (error) fail(ExitCode::io, "{}: cannot write: {}", path, error.message());
+  copy_file(state_->path, path);
   // The copied bytes still say that somebody writes; opening with this property, as h5clear does, clears it.
   auto copy = open_state(path, "open", [&](hid_t access) {
     const hbool_t clear = true;

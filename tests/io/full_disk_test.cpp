@@ -81,5 +81,15 @@ TEST(FullDisk, ShowsInSwmrMode) {
   expect_usable(elsewhere.file("other.h5"));
 }
 
+TEST(FullDisk, ShowsInACopy) {
+  test::TemporaryDirectory elsewhere;
+  const auto source = elsewhere.file("metrics.h5");
+  auto file = File::create(source);
+  file.root().write("loss", std::vector<double>(disk_bytes));
+  SmallDisk disk(disk_bytes);
+  expect_error(ExitCode::io, "copy.h5: cannot write: " + disk.message(),
+               [&] { file.copy_closed_to(disk.file("copy.h5")); });
+}
+
 }  // namespace
 }  // namespace strait::io
