@@ -22,14 +22,20 @@ struct Tiling {
   int batch;       ///< items handled at once
 };
 
-Tiling choose_tiling(const AttentionShape& shape) {
-  if (!host_accessible) {
-    return {128, shape.sequence_length, shape.sequences * shape.kv_heads};
+Tiling choose_tiling(const ExecutionSpace& exec, const AttentionShape& shape) {
+  const int items = shape.sequences * shape.kv_heads;
+  if constexpr (host_accessible) {
+    // One item per thread at a time keeps its scores in cache. OpenBLAS multiplies without packing up to
+    // m n k = 10^6, 20 % faster than with packing at these shapes.
+    constexpr int query_rows = attention::lanes;
+    const int key_rows = 1'000'000 / (query_rows * shape.head_dim) / 16 * 16;
+    return {query_rows, std::max(query_rows, key_rows), std::clamp<int>(exec.concurrency(), 1, items)};
+  } else {
+    // As many items as possible at once, within a quarter of a GiB of scores in float.
+    constexpr int query_rows = 128;
+    const int batch = (1 << 26) / query_rows / shape.sequence_length;
+    return {query_rows, shape.sequence_length, std::clamp(batch, 1, items)};
   }
-  // One item at a time keeps its scores in cache. OpenBLAS multiplies without packing up to m n k = 10^6,
-  // 20 % faster than with packing at these shapes.
-  constexpr int query_rows = attention::lanes;
-  return {query_rows, std::max(query_rows, 1'000'000 / (query_rows * shape.head_dim) / 16 * 16), 1};
 }
 
 template <class Functor>
@@ -96,11 +102,22 @@ auto valid_scores(const Matrix<T>& scores, const Tile& tile, int begin, int end)
   };
 }
 
-void check(const AttentionShape& shape, std::size_t tokens, std::size_t qkv_columns) {
-  ensure(shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0, "attention: kv_heads must divide heads");
-  ensure(tokens == std::size_t(shape.sequences) * shape.sequence_length, "attention: tokens do not match");
-  ensure(qkv_columns == std::size_t(shape.heads + 2 * shape.kv_heads) * shape.head_dim,
-         "attention: columns of qkv do not match");
+template <class View>
+bool has_extents(const View& tensor, std::int64_t row_count, std::int64_t column_count) {
+  return std::int64_t(tensor.extent(0)) == row_count && std::int64_t(tensor.extent(1)) == column_count;
+}
+
+template <class T>
+void check(const AttentionShape& shape, const ConstMatrix<T>& qkv, const ConstMatrix<T>& out,
+           const ConstMatrix<T>& lse) {
+  ensure(shape.sequences > 0 && shape.sequence_length > 0 && shape.head_dim > 0 && shape.kv_heads > 0 &&
+             shape.heads > 0 && shape.heads % shape.kv_heads == 0,
+         "attention: sizes must be positive and kv_heads must divide heads");
+  const std::int64_t tokens = std::int64_t(shape.sequences) * shape.sequence_length;
+  ensure(has_extents(qkv, tokens, (shape.heads + 2 * shape.kv_heads) * shape.head_dim),
+         "attention: extents of qkv do not match");
+  ensure(has_extents(out, tokens, shape.heads * shape.head_dim), "attention: extents of out do not match");
+  ensure(has_extents(lse, tokens, shape.heads), "attention: extents of lse do not match");
 }
 
 }  // namespace
@@ -108,8 +125,8 @@ void check(const AttentionShape& shape, std::size_t tokens, std::size_t qkv_colu
 template <class T>
 void attention_forward(const ExecutionSpace& exec, const Matrix<T>& out, const Matrix<T>& lse,
                        ConstMatrix<T> qkv, const AttentionShape& shape) {
-  check(shape, qkv.extent(0), qkv.extent(1));
-  const Tiling tiling = choose_tiling(shape);
+  check<T>(shape, qkv, out, lse);
+  const Tiling tiling = choose_tiling(exec, shape);
   const double scale = 1.0 / std::sqrt(double(shape.head_dim));
   const int length = shape.sequence_length, head_dim = shape.head_dim, width = tiling.query_rows;
   const std::int64_t packed_rows = std::int64_t(tiling.batch) * length;
@@ -156,8 +173,10 @@ template <class T>
 void attention_backward(const ExecutionSpace& exec, const Matrix<T>& dqkv, ConstMatrix<T> dout,
                         ConstMatrix<T> qkv, ConstMatrix<T> out, ConstMatrix<T> lse,
                         const AttentionShape& shape) {
-  check(shape, qkv.extent(0), qkv.extent(1));
-  const Tiling tiling = choose_tiling(shape);
+  check<T>(shape, qkv, out, lse);
+  ensure(has_extents(dqkv, qkv.extent(0), qkv.extent(1)) && has_extents(dout, out.extent(0), out.extent(1)),
+         "attention: extents of the gradients do not match");
+  const Tiling tiling = choose_tiling(exec, shape);
   const double scale = 1.0 / std::sqrt(double(shape.head_dim));
   const int length = shape.sequence_length, head_dim = shape.head_dim, width = tiling.query_rows;
   const std::int64_t packed_rows = std::int64_t(tiling.batch) * length;

@@ -202,8 +202,10 @@ TEST(AttentionDeathTest, ShapesThatDoNotMatchAreAProgrammingError) {
   const ExecutionSpace exec;
   const Matrix<float> qkv("strait::test::qkv", 8, 24), out("strait::test::out", 8, 8);
   const Matrix<float> lse("strait::test::lse", 8, 2);
-  EXPECT_DEATH(attention_forward<float>(exec, out, lse, qkv, {2, 5, 2, 2, 4}), "tokens do not match");
-  EXPECT_DEATH(attention_forward<float>(exec, out, lse, qkv, {2, 4, 2, 2, 5}), "columns of qkv do not match");
+  EXPECT_DEATH(attention_forward<float>(exec, out, lse, qkv, {2, 5, 2, 2, 4}), "extents of qkv");
+  EXPECT_DEATH(attention_forward<float>(exec, out, lse, qkv, {2, 4, 2, 2, 5}), "extents of qkv");
+  EXPECT_DEATH(attention_forward<float>(exec, lse, lse, qkv, {2, 4, 2, 2, 4}), "extents of out");
+  EXPECT_DEATH(attention_forward<float>(exec, out, out, qkv, {2, 4, 2, 2, 4}), "extents of lse");
   EXPECT_DEATH(attention_forward<float>(exec, out, lse, qkv, {2, 4, 3, 2, 4}), "must divide heads");
 }
 
