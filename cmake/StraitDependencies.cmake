@@ -7,7 +7,7 @@ include("${CMAKE_CURRENT_LIST_DIR}/StraitMpi.cmake")
 # Kokkos and Kokkos Kernels. Trilinos' packages (Kokkos 3.4.1 on Debian) export no Kokkos::kokkoskernels
 # and compare versions by major number only, so both forms are wrapped and the versions are checked here.
 find_package(Kokkos REQUIRED CONFIG)
-find_package(KokkosKernels REQUIRED CONFIG)
+find_package(KokkosKernels REQUIRED CONFIG HINTS "${Kokkos_DIR}/../KokkosKernels")
 if(Kokkos_VERSION VERSION_LESS 3.4 OR Kokkos_VERSION VERSION_GREATER_EQUAL 6)
   message(FATAL_ERROR "strait needs Kokkos 3.4 to 5.x, found ${Kokkos_VERSION} in ${Kokkos_DIR}")
 endif()
