@@ -122,15 +122,16 @@ def failed(what, output):
 class Strait:
     """strait on the release build's launcher, one rank per core."""
 
-    def __init__(self, name, cores):
-        self.name, self.cores = name, cores
+    def __init__(self, name, cores, overrides=()):
+        self.name, self.cores, self.overrides = name, cores, overrides
 
     def run(self, mode, data, steps, dropped, options):
         import h5py
 
         output = options.work / "strait"
         shutil.rmtree(output, ignore_errors=True)
-        overrides = [f"run.steps={steps}", f'data.train=["{data}"]', f"pipeline.stages={len(self.cores)}", *options.set]
+        overrides = [f"run.steps={steps}", f'data.train=["{data}"]', f"pipeline.stages={len(self.cores)}"]
+        overrides += [*self.overrides, *options.set]
         program = [str(options.build / "strait"), mode.deck, "--output", str(output)]
         program += [word for override in overrides for word in ("--set", override)]
         command = [str(options.build / "mpiexec")]
