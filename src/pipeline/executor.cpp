@@ -4,7 +4,6 @@
 #include "strait/pipeline/verifier.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <utility>
 
@@ -12,9 +11,6 @@ namespace strait::pipeline {
 namespace {
 
 using enum ActionKind;
-
-/// What every rank tells every other at a reduction.
-enum Entry { sum_of_squares, loss, vote, token, entries };
 
 Schedule proven(Schedule schedule) {
   const Verification verification = verify(schedule);
@@ -45,6 +41,7 @@ Executor<T>::Executor(const ExecutionSpace& exec, const PipelineSetup& setup, co
     : exec_(exec),
       setup_(setup),
       transport_(transport),
+      reduction_(transport),
       training_(proven(schedule(setup.schedule, transport.size(), setup.micro_batches,
                                 {.tied_embeddings = setup.model.tie_embeddings}))),
       evaluation_(proven(evaluation_schedule(transport.size(), 1))),
@@ -224,49 +221,42 @@ bool Executor<T>::exchange(const Action& action) {
 
 template <class T>
 bool Executor<T>::reduce(const Action& action) {
-  if (!gathering_) start_reduction(action);
-  gathering_ = true;
-  std::vector<double> records;
-  if (!transport_.gather_done(records)) return false;
-  gathering_ = false;
-  absorb_reduction(action, records);
+  if (!reduction_.started()) reduction_.start(own_record(action));
+  const auto records = reduction_.finish();
+  if (!records) return false;
+
+  double loss = 0.0;
+  for (const RankRecord& record : *records) loss += record.loss;
+  loss /= static_cast<double>(tokens(schedule_->micro_batches));
+  if (action.kind == norm_reduce) set_result(loss, *records);
+  if (mode_ == Mode::evaluation) evaluated_loss_ = loss;
+  if (mode_ == Mode::next_token) next_token_ = records->back().token;
   return true;
 }
 
 template <class T>
-void Executor<T>::start_reduction(const Action& action) {
-  std::array<double, entries> record{};
-  if (action.kind == norm_reduce) {
-    for (StageUnit<T>& unit : units_) {
-      record[sum_of_squares] += unit.gradient_sum_of_squares();
-      if (unit.is_last()) record[loss] = unit.stage().take_loss();
-    }
-    record[vote] = info_.vote ? info_.vote() : 0;
-  } else {
-    record[loss] = loss_sum_;
-    record[token] = next_token_ + 1;  // one rank has chosen, the others add zero
+RankRecord Executor<T>::own_record(const Action& action) {
+  if (action.kind == loss_reduce) return {.loss = loss_sum_, .token = next_token_};
+  RankRecord record{.vote = info_.vote ? info_.vote() : 0};
+  for (StageUnit<T>& unit : units_) {
+    record.sum_of_squares += unit.gradient_sum_of_squares();
+    if (unit.is_last()) record.loss = unit.stage().take_loss();
   }
-  transport_.start_gather(record);
+  return record;
 }
 
 template <class T>
-void Executor<T>::absorb_reduction(const Action& action, const std::vector<double>& records) {
-  std::array<double, entries> sums{};
-  for (std::size_t i = 0; i < records.size(); ++i) sums[i % entries] += records[i];
-  const double mean_loss = sums[loss] / static_cast<double>(tokens(schedule_->micro_batches));
-  if (mode_ == Mode::evaluation) evaluated_loss_ = mean_loss;
-  if (mode_ == Mode::next_token) next_token_ = static_cast<std::int32_t>(sums[token]) - 1;
-  if (action.kind != norm_reduce) return;
-
-  result_.loss = mean_loss;
-  result_.gradient_norm = std::sqrt(sums[sum_of_squares]);
-  result_.finite = std::isfinite(result_.loss) && std::isfinite(result_.gradient_norm);
-  result_.rank_gradient_norms.clear();
-  result_.votes.clear();
-  for (std::size_t i = 0; i < records.size(); i += entries) {
-    result_.rank_gradient_norms.push_back(std::sqrt(records[i + sum_of_squares]));
-    result_.votes.push_back(static_cast<int>(records[i + vote]));
+void Executor<T>::set_result(double loss, const std::vector<RankRecord>& records) {
+  result_ = StepResult();
+  double sum_of_squares = 0.0;
+  for (const RankRecord& record : records) {
+    sum_of_squares += record.sum_of_squares;
+    result_.rank_gradient_norms.push_back(std::sqrt(record.sum_of_squares));
+    result_.votes.push_back(record.vote);
   }
+  result_.loss = loss;
+  result_.gradient_norm = std::sqrt(sum_of_squares);
+  result_.finite = std::isfinite(loss) && std::isfinite(result_.gradient_norm);
 }
 
 /// Lets the batch source fill what this stage reads of a micro-batch.

@@ -60,9 +60,7 @@ Pipeline<T>::Pipeline(const ExecutionSpace& exec, const PipelineSetup& setup, co
 }
 
 template <class T>
-template <class Begin>
-void Pipeline<T>::run(Begin begin) {
-  for (auto& executor : executors_) begin(*executor);
+void Pipeline<T>::run_to_end() {
   bool finished = false;
   while (!finished) {
     bool moved = false;
@@ -78,20 +76,20 @@ void Pipeline<T>::run(Begin begin) {
 template <class T>
 StepResult Pipeline<T>::step(const StepInfo& info, const BatchSource& source) {
   run([&](Executor<T>& executor) { executor.begin_step(info, source); });
-  return executors_[0]->result();
+  return front().result();
 }
 
 template <class T>
 double Pipeline<T>::evaluate(int micro_batches, const BatchSource& source) {
   run([&](Executor<T>& executor) { executor.begin_evaluation(micro_batches, source); });
-  return executors_[0]->evaluated_loss();
+  return front().evaluated_loss();
 }
 
 template <class T>
 std::int32_t Pipeline<T>::next_token(const BatchSource& source, std::int64_t position,
                                      const ChooseToken& choose) {
   run([&](Executor<T>& executor) { executor.begin_next_token(source, position, choose); });
-  return executors_[0]->next_token();
+  return front().next_token();
 }
 
 template <class T>

@@ -1,202 +1,16 @@
 #include "strait/pipeline/verifier.hpp"
 
-#include "strait/core/error.hpp"
+#include "fault.hpp"
+#include "rank_check.hpp"
 
-#include <algorithm>
 #include <map>
-#include <set>
 #include <tuple>
 
 namespace strait::pipeline {
 namespace {
 
 using enum ActionKind;
-
-struct Fault {
-  std::string text;
-};
-
-std::string describe(int rank, const Action& action) {
-  std::string text = fmt::format("rank {}: {}", rank, name(action.kind));
-  if (action.micro_batch >= 0) text += fmt::format(" of micro-batch {}", action.micro_batch);
-  if (action.boundary >= 0) text += fmt::format(" at boundary {}", action.boundary);
-  return text;
-}
-
-void require(bool condition, int rank, const Action& action, const char* what) {
-  if (!condition) throw Fault{fmt::format("{}: {}", describe(rank, action), what)};
-}
-
-/// What has happened to one micro-batch on one virtual stage.
-struct Progress {
-  bool received = false, forwarded = false, sent = false, headed = false;
-  bool gradient_received = false, input_done = false, weight_done = false, gradient_sent = false;
-  int slot = -1;
-  int version = -1;
-};
-
-/// Walks through one rank's list: order, completeness, slots, gradient buffers and weight versions.
-class RankCheck {
- public:
-  RankCheck(const Schedule& schedule, int rank)
-      : schedule_(schedule),
-        rank_(rank),
-        trains_(std::any_of(list().begin(), list().end(),
-                            [](const Action& action) { return action.kind == ActionKind::step; })),
-        chunks_(schedule.chunks) {}
-
-  /// Slots needed per chunk.
-  std::vector<int> run() {
-    count_uses();
-    for (const Action& action : list()) {
-      if (action.kind == step) {
-        ++steps_;
-        for (Chunk& chunk : chunks_) chunk.unused_gradients = false;
-      }
-      if (action.micro_batch >= 0) visit(action);
-    }
-    std::vector<int> slots;
-    for (int c = 0; c < schedule_.chunks; ++c) {
-      check_complete(c);
-      slots.push_back(chunks_[c].slots);
-    }
-    return slots;
-  }
-
- private:
-  struct Chunk {
-    std::map<int, Progress> micro_batches;
-    std::map<int, int> owner_of_slot;
-    std::map<int, int> uses_left;
-    int output_gradient = -1;  ///< micro-batch whose gradient waits for backward
-    int input_gradient = -1;   ///< micro-batch whose gradient waits to be sent
-    bool unused_gradients = false;
-    int slots = 0;
-  };
-
-  const ActionList& list() const { return schedule_.ranks[rank_]; }
-
-  void count_uses() {
-    for (const Action& action : list()) {
-      require(action.chunk >= 0 && action.chunk < schedule_.chunks, rank_, action, "no such chunk");
-      if (action.micro_batch < 0) continue;
-      require(action.micro_batch < schedule_.micro_batches, rank_, action, "no such micro-batch");
-      ++chunks_[action.chunk].uses_left[action.micro_batch];
-    }
-  }
-
-  void visit(const Action& action) {
-    Chunk& chunk = chunks_[action.chunk];
-    Progress& state = chunk.micro_batches[action.micro_batch];
-    hold_slot(action, chunk, state);
-    switch (action.kind) {
-      case receive_forward:
-        require(!is_first(action), rank_, action, "the first stage receives nothing");
-        once(action, state.received);
-        break;
-      case forward:
-        require(is_first(action) || state.received, rank_, action, "its input has not arrived");
-        once(action, state.forwarded);
-        require(action.version >= 0 && action.version <= steps_, rank_, action,
-                "its weights do not exist yet");
-        state.version = action.version;
-        break;
-      case send_forward:
-        require(state.forwarded && !is_last(action), rank_, action, "there is nothing to send");
-        once(action, state.sent);
-        break;
-      case evaluate:
-      case logits:
-        require(state.forwarded && is_last(action), rank_, action, "the head is not here or has no input");
-        once(action, state.headed);
-        break;
-      case receive_backward:
-        require(state.sent, rank_, action, "its forward was not sent");
-        once(action, state.gradient_received);
-        require(chunk.output_gradient < 0, rank_, action, "another gradient still waits for its backward");
-        chunk.output_gradient = action.micro_batch;
-        break;
-      case backward:
-      case backward_input:
-        visit_backward(action, chunk, state);
-        break;
-      case backward_weight:
-        require(state.input_done, rank_, action, "the input's half comes first");
-        once(action, state.weight_done);
-        chunk.unused_gradients = true;
-        break;
-      case send_backward:
-        require(chunk.input_gradient == action.micro_batch, rank_, action, "its gradient is not there");
-        once(action, state.gradient_sent);
-        chunk.input_gradient = -1;
-        break;
-      default:
-        require(false, rank_, action, "this action belongs to no micro-batch");
-    }
-    if (--chunk.uses_left[action.micro_batch] == 0) chunk.owner_of_slot.erase(action.slot);
-  }
-
-  void visit_backward(const Action& action, Chunk& chunk, Progress& state) {
-    require(state.forwarded, rank_, action, "its forward has not run");
-    once(action, state.input_done);
-    if (!is_last(action)) {
-      require(chunk.output_gradient == action.micro_batch, rank_, action, "its gradient is not there");
-      chunk.output_gradient = -1;
-    }
-    require(action.version == state.version, rank_, action, "its forward used other weights");
-    require(chunk.input_gradient < 0, rank_, action, "another gradient has not been sent yet");
-    if (!is_first(action)) chunk.input_gradient = action.micro_batch;
-    if (action.kind == backward) {
-      once(action, state.weight_done);
-      chunk.unused_gradients = true;
-    }
-  }
-
-  void hold_slot(const Action& action, Chunk& chunk, Progress& state) {
-    require(action.slot >= 0, rank_, action, "it has no slot");
-    if (state.slot < 0) {
-      require(chunk.owner_of_slot.emplace(action.slot, action.micro_batch).second, rank_, action,
-              "another micro-batch is in its slot");
-      state.slot = action.slot;
-      chunk.slots = std::max(chunk.slots, action.slot + 1);
-    }
-    require(state.slot == action.slot, rank_, action, "its slot changes");
-  }
-
-  void check_complete(int c) const {
-    const Chunk& chunk = chunks_[c];
-    const Action here{.kind = step, .chunk = c};
-    for (int b = 0; b < schedule_.micro_batches; ++b) {
-      const auto found = chunk.micro_batches.find(b);
-      const Progress state = found == chunk.micro_batches.end() ? Progress{} : found->second;
-      const bool handed_on = is_last(here) || state.sent;
-      const bool handed_back = is_first(here) || state.gradient_sent;
-      const bool complete = trains_ ? state.forwarded && handed_on && state.weight_done && handed_back
-                                    : state.forwarded && handed_on && (!is_last(here) || state.headed);
-      if (!complete) {
-        throw Fault{fmt::format("rank {}: chunk {} does not finish micro-batch {}", rank_, c, b)};
-      }
-    }
-    if (chunk.unused_gradients) {
-      throw Fault{fmt::format("rank {}: no step uses the last gradients of chunk {}", rank_, c)};
-    }
-  }
-
-  void once(const Action& action, bool& done) const {
-    require(!done, rank_, action, "it happens twice");
-    done = true;
-  }
-
-  int stage(const Action& action) const { return schedule_.virtual_stage(rank_, action.chunk); }
-  bool is_first(const Action& action) const { return stage(action) == 0; }
-  bool is_last(const Action& action) const { return stage(action) == schedule_.virtual_stages() - 1; }
-
-  const Schedule& schedule_;
-  int rank_;
-  bool trains_;
-  std::vector<Chunk> chunks_;
-  int steps_ = 0;
-};
+using namespace verifier_detail;
 
 /// Runs all lists against each other. A send takes the one buffer of its channel and gives it back when the
 /// receiver comes to the receive; a reduction waits for its participants.
@@ -324,7 +138,7 @@ Verification verify(const Schedule& schedule) {
     if (static_cast<int>(schedule.ranks.size()) != schedule.stages)
       throw Fault{"one list per rank is needed"};
     for (int rank = 0; rank < schedule.stages; ++rank) {
-      out.slots.push_back(RankCheck(schedule, rank).run());
+      out.slots.push_back(check_rank(schedule, rank));
     }
     Simulation(schedule).run();
   } catch (const Fault& fault) {

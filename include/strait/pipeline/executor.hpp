@@ -2,6 +2,7 @@
 // Runs one rank's list of actions. It stops where it would have to wait, so that one thread may serve one
 // rank over MPI or all the ranks of an emulated pipeline.
 
+#include "strait/pipeline/reduction.hpp"
 #include "strait/pipeline/stage_unit.hpp"
 
 #include <functional>
@@ -73,7 +74,8 @@ class Executor {
   /// The token after `position` of the first sequence of the one micro-batch of `source`.
   void begin_next_token(BatchSource source, std::int64_t position, ChooseToken choose);
 
-  /// Runs actions until one has to wait. True if any was finished.
+  /// Runs actions until one has to wait. True if any was finished. What the source or the transport throws
+  /// leaves the list unfinished for good.
   bool advance();
   bool finished() const { return finished_; }
 
@@ -96,8 +98,8 @@ class Executor {
   void compute(const Action& action);
   bool exchange(const Action& action);
   bool reduce(const Action& action);
-  void start_reduction(const Action& action);
-  void absorb_reduction(const Action& action, const std::vector<double>& records);
+  RankRecord own_record(const Action& action);
+  void set_result(double loss, const std::vector<RankRecord>& records);
   void fetch(const Action& action);
   void choose_token(const Action& action);
   codec::Context context(const Action& action);
@@ -107,6 +109,7 @@ class Executor {
   ExecutionSpace exec_;
   PipelineSetup setup_;
   Transport& transport_;
+  Reduction reduction_;
   Schedule training_, evaluation_, next_token_schedule_;
   std::vector<StageUnit<T>> units_;
 
@@ -121,7 +124,6 @@ class Executor {
   BatchSource source_;
   std::int64_t position_ = 0;
   ChooseToken choose_;
-  bool gathering_ = false;
   double loss_sum_ = 0.0;  ///< of evaluated micro-batches on this rank
 
   // The action at hand.

@@ -42,13 +42,20 @@ class Pipeline {
   /// Of all ranks, since the last call.
   PipelineStatistics gather_statistics();
 
+  /// Begins a list on every executor with `begin(executor)` and runs it to its end.
+  template <class Begin>
+  void run(Begin begin) {
+    for (auto& executor : executors_) begin(*executor);
+    run_to_end();
+  }
+
   /// The ranks in this process: one over MPI.
   std::vector<std::unique_ptr<Executor<T>>>& executors() { return executors_; }
+  /// Any of them: results are the same on all.
+  Executor<T>& front() { return *executors_.front(); }
 
  private:
-  /// Runs the lists that `begin` begins.
-  template <class Begin>
-  void run(Begin begin);
+  void run_to_end();
 
   std::vector<std::unique_ptr<Transport>> transports_;
   std::vector<std::unique_ptr<Executor<T>>> executors_;

@@ -1,0 +1,36 @@
+#pragma once
+// What every rank tells every other at the end of a list. Sums are then formed by each rank in the order of
+// the ranks, so that they are bitwise the same everywhere, whatever the transport.
+
+#include "strait/pipeline/transport.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace strait::pipeline {
+
+/// Values that do not apply stay as they are.
+struct RankRecord {
+  double sum_of_squares = 0.0;  ///< of the gradients of the rank's own parameters
+  double loss = 0.0;            ///< sum over tokens, nats; on the last stage
+  int vote = 0;
+  std::int32_t token = -1;  ///< chosen; on the last stage
+};
+
+class Reduction {
+ public:
+  explicit Reduction(Transport& transport) : transport_(transport) {}
+
+  bool started() const { return started_; }
+  void start(const RankRecord& record);
+
+  /// The records of all ranks, once they are here; never waits.
+  std::optional<std::vector<RankRecord>> finish();
+
+ private:
+  Transport& transport_;
+  bool started_ = false;
+};
+
+}  // namespace strait::pipeline
