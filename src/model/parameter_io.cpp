@@ -32,7 +32,8 @@ template <class T>
 void load_parameters(const ExecutionSpace& exec, const io::Group& group, const ParameterLayout& layout,
                      const Vector<T>& flat) {
   for_each_tensor(layout, flat, [&](const ParameterInfo& info, const auto& tensor) {
-    io::read_tensor(group, info.name, exec, tensor);
+    const bool new_anchor = info.role == ParameterRole::anchor && !group.has(info.name);
+    if (!new_anchor) io::read_tensor(group, info.name, exec, tensor);
   });
 }
 

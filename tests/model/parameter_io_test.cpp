@@ -51,5 +51,21 @@ TEST(ParameterFile, LeavesCopiesOutAndMissesWhatIsNotThere) {
                      [&] { load_parameters(exec, file.root(), layout, weights); });
 }
 
+TEST(ParameterFile, AnchorsOfANewBoundaryKeepTheirValues) {
+  const ExecutionSpace exec;
+  const test::TemporaryDirectory folder;
+  auto layout = small_layout(false);
+  auto file = io::File::create(folder.file("model.h5"));
+  save_parameters(exec, file.root(), layout, test::lively_weights<float>(exec, layout));
+
+  layout.add("anchor", ParameterRole::anchor, 2, 2);
+  const Vector<float> loaded("strait::test::loaded", layout.size());
+  Kokkos::deep_copy(exec, loaded, 3.0f);
+  load_parameters(exec, file.root(), layout, loaded);
+  const auto values = to_host(exec, loaded);
+  for (std::int64_t i = layout.size() - 4; i < layout.size(); ++i) EXPECT_EQ(values(i), 3.0f);
+  EXPECT_NE(values(0), 3.0f);
+}
+
 }  // namespace
 }  // namespace strait::model

@@ -114,6 +114,7 @@ TEST(AdamWState, ContinuesOnOtherCuts) {
   model::save_parameters(exec, file.root().create_group("parameters"), whole.layout(), whole.weights());
   file.close();
   take_steps(exec, *adamw, whole.layout(), whole.weights(), 3, 2);
+  auto file_of_parts = io::File::create(folder.file("parts.h5"));
 
   const auto saved = io::File::open(folder.file("state.h5"));
   EXPECT_EQ(saved.root().group("optimizer").attribute<std::int64_t>("step"), 3);
@@ -122,6 +123,7 @@ TEST(AdamWState, ContinuesOnOtherCuts) {
     const auto again = make_optimizer<float>(config_with(0.0), part.layout());
     model::load_parameters(exec, saved.root().group("parameters"), part.layout(), part.weights());
     again->load(exec, saved.root().group("optimizer"));
+    again->save(exec, file_of_parts.root().require_group("optimizer"));
     take_steps(exec, *again, part.layout(), part.weights(), 3, 2);
     for (std::size_t i = 0; i < part.layout().entries().size(); ++i) {
       const auto& name = part.layout().entries()[i].name;
@@ -131,6 +133,14 @@ TEST(AdamWState, ContinuesOnOtherCuts) {
                                           whole.layout().view(whole.weights(), index)),
                 0.0)
           << name;
+    }
+  }
+
+  for (const std::string moment : {"optimizer/mean", "optimizer/square"}) {
+    const auto group = saved.root().group(moment), of_parts = file_of_parts.root().group(moment);
+    EXPECT_EQ(of_parts.children(), group.children());
+    for (const auto& name : group.children()) {
+      EXPECT_EQ(of_parts.read<float>(name), group.read<float>(name)) << moment << "/" << name;
     }
   }
 }

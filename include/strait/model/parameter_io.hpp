@@ -13,7 +13,8 @@ void save_parameters(const ExecutionSpace& exec, io::Group group, const Paramete
                      const Vector<T>& flat);
 
 /// Reads them back, copies of another stage's tensors too; the precision may differ. Waits for `exec`. A
-/// missing dataset or another shape is an Error(ExitCode::io).
+/// missing dataset or another shape is an Error(ExitCode::io), but an anchor that the file lacks keeps its
+/// value: on other cuts its boundary is new.
 template <class T>
 void load_parameters(const ExecutionSpace& exec, const io::Group& group, const ParameterLayout& layout,
                      const Vector<T>& flat);
