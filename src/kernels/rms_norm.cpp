@@ -4,8 +4,6 @@
 
 #include "rows.hpp"
 
-#include <algorithm>
-
 namespace strait::kernels {
 
 namespace {

@@ -40,26 +40,15 @@ void swiglu_backward(const ExecutionSpace& exec, const Matrix<T>& dgate_up, cons
         const T* const gate = &gate_up(i, 0);
         const T* const up = gate + ffn;
         const T* const dy_row = &dy(i, 0);
-        // y is written first: dgate_up may be the same memory as gate_up.
-        if (wants_y) {
-          T* const y_row = &y(i, 0);
-          row_for(row, ffn, [&](std::int64_t j) {
-            const T g = gate[j], u = up[j], d = dy_row[j];
-            const T sigmoid = fast::sigmoid(g);
-            const T activated = g * sigmoid;
-            y_row[j] = activated * u;
-            dgate[j] = d * u * (sigmoid + activated * (T(1) - sigmoid));
-            dup[j] = d * activated;
-          });
-        } else {
-          row_for(row, ffn, [&](std::int64_t j) {
-            const T g = gate[j], u = up[j], d = dy_row[j];
-            const T sigmoid = fast::sigmoid(g);
-            const T activated = g * sigmoid;
-            dgate[j] = d * u * (sigmoid + activated * (T(1) - sigmoid));
-            dup[j] = d * activated;
-          });
-        }
+        T* const y_row = wants_y ? &y(i, 0) : nullptr;
+        row_for(row, ffn, [&](std::int64_t j) {
+          const T g = gate[j], u = up[j], d = dy_row[j];
+          const T sigmoid = fast::sigmoid(g);
+          const T activated = g * sigmoid;
+          if (wants_y) y_row[j] = activated * u;
+          dgate[j] = d * u * (sigmoid + activated * (T(1) - sigmoid));
+          dup[j] = d * activated;
+        });
       });
 }
 

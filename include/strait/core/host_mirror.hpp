@@ -9,12 +9,17 @@ namespace strait {
 /// A host copy of `view` with its contents; waits for `exec`. Read it freely: it never aliases the tensor.
 template <class View>
 auto to_host(const ExecutionSpace& exec, const View& view) {
-  using Value = typename View::non_const_value_type;
   using Data = typename View::non_const_data_type;
   Kokkos::View<Data, Kokkos::LayoutRight, HostSpace> host(
       Kokkos::view_alloc(Kokkos::WithoutInitializing, "strait::core::host_mirror"), view.layout());
-  static_assert(sizeof(Value) > 0);
-  Kokkos::deep_copy(exec, host, view);
+  if (host_accessible || view.span_is_contiguous()) {
+    Kokkos::deep_copy(exec, host, view);
+  } else {  // Kokkos copies strided rows within a memory space only.
+    const Kokkos::View<Data, Kokkos::LayoutRight, MemorySpace> packed(
+        Kokkos::view_alloc(Kokkos::WithoutInitializing, "strait::core::packed"), view.layout());
+    Kokkos::deep_copy(exec, packed, view);
+    Kokkos::deep_copy(exec, host, packed);
+  }
   fence(exec, "strait::core::to_host: the host reads the copy next");
   return host;
 }
