@@ -45,14 +45,16 @@ void seek(std::FILE* stream, const std::string& path, std::int64_t position) {
   if (::fseeko(stream, static_cast<off_t>(position), SEEK_SET) != 0) fail_system(path, "seek");
 }
 
+// An empty tensor has no address to read to or write from.
 void read_bytes(std::FILE* stream, const std::string& path, void* data, std::size_t size) {
+  if (size == 0) return;
   if (std::fread(data, 1, size, stream) == size) return;
   if (std::ferror(stream)) fail_system(path, "read");
   fail(ExitCode::io, "{}: ends too early", path);
 }
 
 void write_bytes(std::FILE* stream, const std::string& path, const void* data, std::size_t size) {
-  if (std::fwrite(data, 1, size, stream) != size) fail_system(path, "write");
+  if (size > 0 && std::fwrite(data, 1, size, stream) != size) fail_system(path, "write");
 }
 
 template <class T>
