@@ -35,6 +35,24 @@ void copy(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<T> x) {
 }
 
 template <class T>
+void combine(const ExecutionSpace& exec, const Matrix<T>& z, double alpha, ConstMatrix<T> x, double beta,
+             ConstMatrix<T> y) {
+  ensure(z.extent(0) == x.extent(0) && z.extent(1) == x.extent(1) && z.extent(0) == y.extent(0) &&
+             z.extent(1) == y.extent(1),
+         "combine: extents do not match");
+  const auto width = static_cast<std::int64_t>(z.extent(1));
+  if (width == 0) return;
+  const T a = static_cast<T>(alpha), b = static_cast<T>(beta);
+  for_each_row(
+      "strait::elementwise::combine", exec, z.extent(0), KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
+        T* const z_row = &z(i, 0);
+        const T* const x_row = &x(i, 0);
+        const T* const y_row = &y(i, 0);
+        row_for(row, width, [&](std::int64_t j) { z_row[j] = a * x_row[j] + b * y_row[j]; });
+      });
+}
+
+template <class T>
 double sum_of_squares(const ExecutionSpace& exec, ConstVector<T> x) {
   constexpr std::int64_t block = 16384;
   const auto size = static_cast<std::int64_t>(x.extent(0));
@@ -67,10 +85,12 @@ void fill_normal(const ExecutionSpace& exec, const Vector<T>& x, double standard
       });
 }
 
-#define STRAIT_INSTANTIATE(T)                                                     \
-  template void add<T>(const ExecutionSpace&, const Matrix<T>&, ConstMatrix<T>);  \
-  template void copy<T>(const ExecutionSpace&, const Matrix<T>&, ConstMatrix<T>); \
-  template double sum_of_squares<T>(const ExecutionSpace&, ConstVector<T>);       \
+#define STRAIT_INSTANTIATE(T)                                                                       \
+  template void add<T>(const ExecutionSpace&, const Matrix<T>&, ConstMatrix<T>);                    \
+  template void copy<T>(const ExecutionSpace&, const Matrix<T>&, ConstMatrix<T>);                   \
+  template void combine<T>(const ExecutionSpace&, const Matrix<T>&, double, ConstMatrix<T>, double, \
+                           ConstMatrix<T>);                                                         \
+  template double sum_of_squares<T>(const ExecutionSpace&, ConstVector<T>);                         \
   template void fill_normal<T>(const ExecutionSpace&, const Vector<T>&, double, std::uint64_t, std::uint64_t);
 STRAIT_INSTANTIATE(float)
 STRAIT_INSTANTIATE(double)

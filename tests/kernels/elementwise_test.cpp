@@ -35,6 +35,28 @@ TYPED_TEST(Elementwise, AddAndCopyWorkOnStridedRows) {
   }
 }
 
+TYPED_TEST(Elementwise, CombineMayWriteToWhatItReads) {
+  using T = TypeParam;
+  const ExecutionSpace exec;
+  for (const int width : {0, 1, 7, 64}) {
+    const auto x = test::random_matrix<T>(exec, 5, width, 1, 1.0, 3);
+    const auto y = test::random_matrix<T>(exec, 5, width, 2, 1.0, 5);
+    const auto left = to_host(exec, x), right = to_host(exec, y);
+    const Matrix<T> z("strait::test::z", 5, width);
+    combine<T>(exec, z, 2.0, x, -0.5, y);
+    combine<T>(exec, y, 2.0, x, -0.5, y);
+    combine<T>(exec, x, 1.0, x, 1.0, x);
+    const auto apart = to_host(exec, z), in_place = to_host(exec, y), twice = to_host(exec, x);
+    for (int i = 0; i < 5; ++i) {
+      for (int j = 0; j < width; ++j) {
+        EXPECT_NEAR(apart(i, j), T(2) * left(i, j) - T(0.5) * right(i, j), T(1e-6));
+        EXPECT_EQ(in_place(i, j), apart(i, j));
+        EXPECT_EQ(twice(i, j), T(2) * left(i, j));
+      }
+    }
+  }
+}
+
 TYPED_TEST(Elementwise, CopyLeavesWhatLiesBetweenTheRows) {
   using T = TypeParam;
   const ExecutionSpace exec;

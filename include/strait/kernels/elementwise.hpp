@@ -13,6 +13,11 @@ void add(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<T> x);
 template <class T>
 void copy(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<T> x);
 
+/// z = alpha x + beta y; z may be x or y. Rows may be strided.
+template <class T>
+void combine(const ExecutionSpace& exec, const Matrix<T>& z, double alpha, ConstMatrix<T> x, double beta,
+             ConstMatrix<T> y);
+
 /// Sum of squares of x in double, in an order that does not depend on threads; waits for the result.
 template <class T>
 double sum_of_squares(const ExecutionSpace& exec, ConstVector<T> x);

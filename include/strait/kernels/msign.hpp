@@ -28,6 +28,11 @@ class PolarWorkspace {
   Vector<double> sums_;
 };
 
+/// y [m, n] = size x / (|x|_F + floor), in Frobenius' norm; 0 where x = 0. y may be x. Sizes as for msign.
+template <class T>
+void normalize(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<T> x, double size,
+               const PolarWorkspace<T>& workspace, double floor = 0.0);
+
 struct MsignOptions {
   int iterations = 5;  ///< enough for a direction: singular values of the result within about 0.1 of 1
 };
