@@ -4,17 +4,15 @@
 #include "strait/io/hdf5.hpp"
 #include "strait/model/config.hpp"
 
-#include <filesystem>
+#include "golden_folder.hpp"
+
 #include <string>
 
 namespace strait::test {
 
 /// A case of llama_twin.py.
 struct Golden {
-  explicit Golden(const std::string& name)
-      : file(io::File::open(
-            (std::filesystem::path(__FILE__).parent_path() / "golden" / (name + ".h5")).string())),
-        root(file.root()) {
+  explicit Golden(const std::string& name) : file(io::File::open(golden_file(name))), root(file.root()) {
     const auto integer = [&](const char* key) { return static_cast<int>(root.attribute<std::int64_t>(key)); };
     config.layers = integer("layers");
     config.hidden = integer("hidden");

@@ -19,7 +19,7 @@ class ProjectorOptimizer {
 
   /// One step of every projector; gradients[i] belongs to projectors[i], both [hidden, rank]. Only the
   /// direction of a gradient counts, not its size. On the manifold the projectors stay orthonormal to
-  /// rounding for learning rates up to 0.02, to 1e-5 or so at 0.1.
+  /// rounding of float for learning rates up to 0.02, to about 1e-4 at 0.1.
   virtual void update(const ExecutionSpace& exec, const std::vector<Matrix<T>>& projectors,
                       const std::vector<Matrix<T>>& gradients, double learning_rate) = 0;
 
