@@ -12,31 +12,37 @@ bool decays(model::ParameterRole role) {
   return role == model::ParameterRole::matrix || role == model::ParameterRole::head;
 }
 
-std::vector<Run> runs_of(const model::ParameterLayout& layout) {
-  std::vector<Run> runs;
-  for (const auto& info : layout.entries()) {
-    if (runs.empty() || runs.back().decays != decays(info.role)) {
-      runs.push_back({info.offset, 0, decays(info.role)});
-    }
-    runs.back().size += info.size();
-  }
-  return runs;
-}
-
 template <class View>
-auto part(const View& flat, const Run& run) {
-  return Kokkos::subview(flat, std::make_pair(run.offset, run.offset + run.size));
+auto part(const View& flat, std::int64_t offset, std::int64_t size) {
+  return Kokkos::subview(flat, std::make_pair(offset, offset + size));
 }
 
 }  // namespace
 
 template <class T>
-AdamW<T>::AdamW(const OptimizerConfig& config, const model::ParameterLayout& layout)
+std::vector<typename AdamW<T>::Run> AdamW<T>::runs_of(const model::ParameterLayout& layout,
+                                                      RoleFilter chosen) {
+  std::vector<Run> runs;
+  std::int64_t state_offset = 0;
+  for (const auto& info : layout.entries()) {
+    if (!chosen(info.role)) continue;
+    if (runs.empty() || runs.back().decays != decays(info.role) ||
+        runs.back().offset + runs.back().size != info.offset) {
+      runs.push_back({info.offset, state_offset, 0, decays(info.role)});
+    }
+    runs.back().size += info.size();
+    state_offset += info.size();
+  }
+  return runs;
+}
+
+template <class T>
+AdamW<T>::AdamW(const OptimizerConfig& config, const model::ParameterLayout& layout, RoleFilter chosen)
     : config_(config),
-      layout_(layout),
-      runs_(runs_of(layout)),
-      mean_("strait::optim::mean", layout.size()),
-      square_("strait::optim::square", layout.size()) {}
+      state_layout_(select(layout, chosen)),
+      runs_(runs_of(layout, chosen)),
+      mean_("strait::optim::mean", state_layout_.size()),
+      square_("strait::optim::square", state_layout_.size()) {}
 
 template <class T>
 void AdamW<T>::update(const ExecutionSpace& exec, const Vector<T>& weights, ConstVector<T> gradients,
@@ -44,7 +50,8 @@ void AdamW<T>::update(const ExecutionSpace& exec, const Vector<T>& weights, Cons
   const Region region("strait::optim::adamw");
   ++step_;
   for (const auto& run : runs_) {
-    kernels::adamw<T>(exec, part(weights, run), part(mean_, run), part(square_, run), part(gradients, run),
+    kernels::adamw<T>(exec, part(weights, run.offset, run.size), part(mean_, run.state_offset, run.size),
+                      part(square_, run.state_offset, run.size), part(gradients, run.offset, run.size),
                       {.learning_rate = info.learning_rate,
                        .beta1 = config_.beta1,
                        .beta2 = config_.beta2,
@@ -57,15 +64,15 @@ void AdamW<T>::update(const ExecutionSpace& exec, const Vector<T>& weights, Cons
 
 template <class T>
 void AdamW<T>::save(const ExecutionSpace& exec, io::Group group) const {
-  model::save_parameters(exec, group.require_group("mean"), layout_, mean_);
-  model::save_parameters(exec, group.require_group("square"), layout_, square_);
+  model::save_parameters(exec, group.require_group("mean"), state_layout_, mean_);
+  model::save_parameters(exec, group.require_group("square"), state_layout_, square_);
   group.set_attribute("step", step_);
 }
 
 template <class T>
 void AdamW<T>::load(const ExecutionSpace& exec, const io::Group& group) {
-  model::load_parameters(exec, group.group("mean"), layout_, mean_);
-  model::load_parameters(exec, group.group("square"), layout_, square_);
+  model::load_parameters(exec, group.group("mean"), state_layout_, mean_);
+  model::load_parameters(exec, group.group("square"), state_layout_, square_);
   step_ = group.attribute<std::int64_t>("step");
 }
 

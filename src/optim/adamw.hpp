@@ -3,30 +3,27 @@
 
 #include "strait/optim/optimizer.hpp"
 
+#include "selection.hpp"
+
 #include <vector>
 
 namespace strait::optim {
-
-/// Parameters that lie one after the other and decay alike: one launch.
-struct Run {
-  std::int64_t offset;
-  std::int64_t size;
-  bool decays;
-};
 
 /// Loshchilov & Hutter 2019. Decay applies to matrices and the head, not to gains, the token table (tied or
 /// not) and anchors.
 template <class T>
 class AdamW : public Optimizer<T> {
  public:
-  AdamW(const OptimizerConfig& config, const model::ParameterLayout& layout);
+  /// For those parameters of `layout` whose role is `chosen`; the others are left as they are.
+  AdamW(const OptimizerConfig& config, const model::ParameterLayout& layout, RoleFilter chosen = every_role);
 
   void update(const ExecutionSpace& exec, const Vector<T>& weights, ConstVector<T> gradients,
               const UpdateInfo& info) override;
 
-  std::int64_t state_bytes() const override { return state_bytes_needed(layout_); }
-  static std::int64_t state_bytes_needed(const model::ParameterLayout& layout) {
-    return 2 * layout.size() * static_cast<std::int64_t>(sizeof(T));
+  std::int64_t state_bytes() const override { return bytes_of(state_layout_); }
+  static std::int64_t state_bytes_needed(const model::ParameterLayout& layout,
+                                         RoleFilter chosen = every_role) {
+    return bytes_of(select(layout, chosen));
   }
 
   /// mean/<name>, square/<name> and the attribute `step`.
@@ -34,8 +31,21 @@ class AdamW : public Optimizer<T> {
   void load(const ExecutionSpace& exec, const io::Group& group) override;
 
  private:
+  /// Parameters that lie one after the other and decay alike: one launch.
+  struct Run {
+    std::int64_t offset;        ///< in weights and gradients
+    std::int64_t state_offset;  ///< in mean and square
+    std::int64_t size;
+    bool decays;
+  };
+
+  static std::vector<Run> runs_of(const model::ParameterLayout& layout, RoleFilter chosen);
+  static std::int64_t bytes_of(const model::ParameterLayout& state_layout) {
+    return 2 * state_layout.size() * static_cast<std::int64_t>(sizeof(T));
+  }
+
   OptimizerConfig config_;
-  model::ParameterLayout layout_;
+  model::ParameterLayout state_layout_;
   std::vector<Run> runs_;
   Vector<T> mean_;         ///< of the gradient
   Vector<T> square_;       ///< of the gradient's square

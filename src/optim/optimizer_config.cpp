@@ -14,11 +14,27 @@ double mean_decay(const Table& table, const char* key, double fallback, const ch
   return value;
 }
 
+void read_muon(const Table& table, OptimizerConfig& config) {
+  config.momentum = mean_decay(table, "momentum", 0.95, "decay of a matrix's gradient sum, per step (muon)");
+  config.nesterov = table.optional<bool>("nesterov", true, "look one step ahead along the momentum (muon)");
+  config.matrix_fraction = table.at_least(
+      "matrix_fraction",
+      table.optional<double>("matrix_fraction", 1.0, "of learning_rate, for hidden matrices (muon)"), 0.0);
+  config.vector_fraction = table.at_least(
+      "vector_fraction",
+      table.optional<double>("vector_fraction", 0.5,
+                             "of learning_rate, for token table, gains, head and anchors, which AdamW "
+                             "updates (muon)"),
+      0.0);
+}
+
 }  // namespace
 
 OptimizerConfig OptimizerConfig::from_deck(Table table) {
   OptimizerConfig config;
-  config.name = table.choice("name", {"adamw"}, "update rule");
+  config.name =
+      table.choice("name", {"adamw", "muon"}, "update rule; muon: AdamW for all but hidden matrices");
+  const bool muon = config.name == "muon";
   config.learning_rate = table.at_least(
       "learning_rate", table.required<double>("learning_rate", "of a step, at its highest"), 0.0);
   config.beta1 = mean_decay(table, "beta1", 0.9, "decay of the gradient's running mean, per step");
@@ -27,7 +43,7 @@ OptimizerConfig OptimizerConfig::from_deck(Table table) {
       "epsilon", table.optional<double>("epsilon", 1e-8, "added to the root of the mean square"), 0.0);
   config.weight_decay = table.at_least(
       "weight_decay",
-      table.optional<double>("weight_decay", 0.1,
+      table.optional<double>("weight_decay", muon ? 0.01 : 0.1,
                              "decoupled, of matrices and the head; the token table and gains have none"),
       0.0);
   config.clip = table.optional<double>("clip", 1.0, "largest norm of all gradients; <= 0 turns clipping off");
@@ -40,6 +56,13 @@ OptimizerConfig OptimizerConfig::from_deck(Table table) {
   config.final_fraction = table.between(
       "final_fraction", table.optional<double>("final_fraction", 0.1, "of learning_rate, at the last step"),
       0.0, 1.0);
+  if (muon) {
+    read_muon(table, config);
+  } else {
+    for (const char* key : {"momentum", "nesterov", "matrix_fraction", "vector_fraction"}) {
+      if (table.has(key)) table.reject(key, "is a key of name = \"muon\"");
+    }
+  }
   return config;
 }
 

@@ -49,6 +49,32 @@ TEST(OptimizerConfig, RefusesImpossibleValues) {
   refused("optimizer.final_fraction=1.5", "final_fraction: is 1.5");
 }
 
+TEST(OptimizerConfig, ReadsMuonsKeys) {
+  const auto config = read({"optimizer.name=muon"});
+  EXPECT_EQ(config.momentum, 0.95);
+  EXPECT_TRUE(config.nesterov);
+  EXPECT_EQ(config.matrix_fraction, 1.0);
+  EXPECT_EQ(config.vector_fraction, 0.5);
+  EXPECT_EQ(config.weight_decay, 0.01);
+  const auto set = read({"optimizer.name=muon", "optimizer.momentum=0.9", "optimizer.nesterov=false",
+                         "optimizer.matrix_fraction=2.0", "optimizer.vector_fraction=0.1"});
+  EXPECT_EQ(set.momentum, 0.9);
+  EXPECT_FALSE(set.nesterov);
+  EXPECT_EQ(set.matrix_fraction, 2.0);
+  EXPECT_EQ(set.vector_fraction, 0.1);
+
+  const auto refused = [](const std::vector<std::string>& overrides, const std::string& part) {
+    test::expect_error(ExitCode::deck, part, [&] { read(overrides); });
+  };
+  refused({"optimizer.name=muon", "optimizer.momentum=1.0"}, "momentum: is 1, expected less than 1");
+  refused({"optimizer.name=muon", "optimizer.vector_fraction=-0.5"}, "vector_fraction: is -0.5");
+  refused({"optimizer.name=muon", "optimizer.matrix_fraction=-1.0"}, "matrix_fraction: is -1");
+  for (const std::string key :
+       {"momentum=0.9", "nesterov=true", "matrix_fraction=1.0", "vector_fraction=0.5"}) {
+    refused({"optimizer." + key}, "is a key of name = \"muon\"");
+  }
+}
+
 struct RateRow {
   std::int64_t step;
   double cosine, linear, constant;

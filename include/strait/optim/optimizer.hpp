@@ -39,6 +39,11 @@ struct OptimizerConfig {
   std::int64_t warmup_steps;
   std::string decay;      ///< cosine, linear or constant
   double final_fraction;  ///< of learning_rate, at the last step
+  /// Of muon alone.
+  double momentum = 0.95;
+  bool nesterov = true;
+  double matrix_fraction = 1.0;  ///< rate of hidden matrices / learning_rate
+  double vector_fraction = 0.5;  ///< rate of everything else / learning_rate
 
   static OptimizerConfig from_deck(Table table);
 
