@@ -38,21 +38,25 @@ def smooth(values, window):
     return (total[high] - total[low]) / (high - low)
 
 
+def columns(group, *names):
+    """Columns cut to the length of `step`, which grows last in a file that is being written."""
+    rows = len(group["step"])
+    return [group[name][:rows] for name in names]
+
+
 def draw_loss(axes, file):
-    step, loss = file["train/step"][:], file["train/loss"][:]
+    step, loss = columns(file["train"], "step", "loss")
     axes.plot(step, loss, color="#c6d3e3", linewidth=0.8, label="training, each step")
     axes.plot(step, smooth(loss, max(len(loss) // 50, 1)), color="#4c78a8", label="training, smoothed")
-    if len(file["validation/step"]):
-        axes.plot(file["validation/step"][:], file["validation/loss"][:], "o-", color="#e45756", markersize=4,
-                  label="validation (last %.3f)" % file["validation/loss"][-1])
+    step, loss = columns(file["validation"], "step", "loss")
+    if len(step):
+        axes.plot(step, loss, "o-", color="#e45756", markersize=4, label=f"validation (last {loss[-1]:.3f})")
     axes.set(xlabel="step", ylabel="cross-entropy (nats per token)", title="Loss")
     axes.legend(frameon=False)
 
 
 def draw_throughput(axes, file):
-    step, seconds, tokens = file["train/step"][:], file["train/seconds"][:], file["train/tokens"][:]
-    per_step = np.diff(np.concatenate([[0], tokens])) if len(tokens) else tokens
-    rate = per_step / np.maximum(seconds, 1e-12)
+    step, rate = columns(file["train"], "step", "tokens_per_second")
     axes.plot(step, rate, color="#54a24b", linewidth=0.8)
     if len(rate):
         axes.axhline(np.median(rate), color="#333333", linestyle="--", linewidth=0.8,
