@@ -4,8 +4,12 @@ execute_process(COMMAND git describe --always --dirty --exclude=* WORKING_DIRECT
   OUTPUT_VARIABLE strait_hash OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
 
 # The BLAS below Kokkos Kernels, with symbolic links resolved: which library Debian's alternative means.
-set(strait_blas "of Kokkos Kernels")
-foreach(library IN LISTS KokkosKernels_TPL_LIBRARIES)
+set(strait_blas "none")
+set(strait_blas_libraries ${KokkosKernels_TPL_LIBRARIES})
+if(TARGET Kokkos::BLAS)
+  get_target_property(strait_blas_libraries Kokkos::BLAS INTERFACE_LINK_LIBRARIES)
+endif()
+foreach(library IN LISTS strait_blas_libraries)
   if(library MATCHES "blas")
     file(REAL_PATH "${library}" strait_blas)
   endif()
