@@ -18,7 +18,7 @@ build:
 # Trains a small LLaMA on 2 ranks, prints what it writes and draws the run.
 quickstart: deps build
 	$(PYTHON) inputs/prepare_quickstart_text.py --output data/quickstart
-	$(BUILD)/mpiexec -n 2 $(BUILD)/strait inputs/quickstart.toml --output output/quickstart
+	$(BUILD)/mpiexec -n 2 $(BUILD)/strait inputs/quickstart.toml
 	$(PYTHON) docs/analysis/plot_run.py output/quickstart/metrics.h5 --output output/quickstart/run.png
 	@echo "Output: output/quickstart   plot: output/quickstart/run.png"
 
