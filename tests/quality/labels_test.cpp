@@ -51,13 +51,14 @@ void expect_proper_training() {
   const ExecutionSpace exec;
   const LabelRecorder recorder;
   for (const bool tied : {false, true}) {
-    train_in_process<T>(exec, {.stages = 3, .micro_batches = 3, .tied = tied}, 2);
+    const char* optimizer = tied ? "muon" : "adamw";
+    train_in_process<T>(exec, {.stages = 3, .micro_batches = 3, .tied = tied, .optimizer = optimizer}, 2);
   }
   expect_proper(recorder.kernels());
   expect_proper(recorder.regions());
   expect_proper(recorder.allocations());
   for (const char* topic :
-       {"rms_norm", "rope", "attention", "swiglu", "embedding", "cross_entropy", "adamw"}) {
+       {"rms_norm", "rope", "attention", "swiglu", "embedding", "cross_entropy", "adamw", "msign"}) {
     EXPECT_TRUE(any_begins_with(recorder.kernels(), std::string("strait::") + topic)) << topic;
   }
 }

@@ -19,10 +19,11 @@ struct PipelineCase {
   int layers = 5;
   std::vector<int> split = {};
   double clip = 1.0;
+  std::string optimizer = "adamw";
 };
 
-inline optim::OptimizerConfig quick_adamw(double clip) {
-  return {.name = "adamw",
+inline optim::OptimizerConfig quick_optimizer(const std::string& name, double clip) {
+  return {.name = name,
           .learning_rate = 5e-3,
           .beta1 = 0.9,
           .beta2 = 0.95,
@@ -42,7 +43,7 @@ inline pipeline::PipelineSetup setup_of(const PipelineCase& c) {
   setup.sequences = 2;
   setup.micro_batches = c.micro_batches;
   setup.seed = 7;
-  setup.optimizer = quick_adamw(c.clip);
+  setup.optimizer = quick_optimizer(c.optimizer, c.clip);
   return setup;
 }
 
