@@ -57,7 +57,8 @@ struct Decomposed {
 
 TEST(Msign, ConvergesToThePolarFactor) {
   const ExecutionSpace exec;
-  for (const auto& [height, width] : {std::pair{40, 12}, {12, 40}, {16, 16}, {7, 1}, {1, 7}}) {
+  for (const auto& [height, width] :
+       {std::pair{40, 12}, {12, 40}, {16, 16}, {7, 1}, {1, 7}, {150, 130}, {130, 150}}) {
     SCOPED_TRACE(testing::Message() << height << " x " << width);
     const Decomposed c(exec, height, width);
     const PolarWorkspace<double> workspace(height, width);
