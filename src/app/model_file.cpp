@@ -4,6 +4,7 @@
 #include "strait/io/hdf5.hpp"
 #include "strait/model/parameter_io.hpp"
 
+#include <algorithm>
 #include <optional>
 
 namespace strait::app {
@@ -15,51 +16,98 @@ constexpr std::int64_t format_version = 1;
 
 std::string boundary_path(int boundary) { return fmt::format("boundary/{}", boundary); }
 
+std::string anchors_path(int stage) { return fmt::format("anchors/{}", stage); }
+
+bool is_anchor(const model::ParameterInfo& info) { return info.role == model::ParameterRole::anchor; }
+
+template <class T>
+bool has_anchors(pipeline::StageUnit<T>& unit) {
+  const auto& entries = unit.stage().layout().entries();
+  return std::any_of(entries.begin(), entries.end(), is_anchor);
+}
+
+/// Where weights lie in the file: anchors apart from the model's own. `anchors` is empty where the file has
+/// none for this stage.
+model::StoredName weight_name(const std::string& anchors) {
+  return [anchors](const model::ParameterInfo& info) -> std::string {
+    if (!is_anchor(info)) return "parameters/" + info.name;
+    return anchors.empty() ? anchors : anchors + "/E";
+  };
+}
+
+template <class T>
+void save_anchors(const ExecutionSpace& exec, io::Group root, pipeline::StageUnit<T>& unit) {
+  if (!has_anchors(unit)) return;
+  auto group = root.require_group(anchors_path(unit.index()));
+  group.set_attribute("first_layer", unit.stage().span().first_layer);
+  group.set_attribute("last_layer", unit.stage().span().last_layer - 1);
+  if (auto* sender = unit.sender()) {
+    sender->save_anchors(exec, group);
+  } else {
+    unit.receiver()->save_anchors(exec, group);
+  }
+}
+
 template <class T>
 void save_unit(const ExecutionSpace& exec, io::Group root, pipeline::StageUnit<T>& unit) {
-  model::save_parameters(exec, root.require_group("parameters"), unit.stage().layout(),
-                         unit.stage().weights());
+  model::save_parameters(exec, root, unit.stage().layout(), unit.stage().weights(),
+                         weight_name(anchors_path(unit.index())));
   unit.optimizer().save(exec, root.require_group("optimizer"));
+  save_anchors(exec, root, unit);
   if (auto* sender = unit.sender()) {
     auto group = root.require_group(boundary_path(unit.index()));
     group.set_attribute("after_layer", unit.stage().span().last_layer - 1);
     sender->save(exec, group);
   }
   if (auto* receiver = unit.receiver()) {
-    receiver->save(exec, root.require_group(boundary_path(unit.index() - 1) + "/receiver"));
+    receiver->save(exec, root.require_group(boundary_path(unit.index() - 1)));
   }
 }
 
-/// The boundary of the file that follows `layer`.
-std::optional<io::Group> boundary_after(const io::Group& root, int layer) {
-  if (!root.is_group("boundary")) return std::nullopt;
-  const auto boundaries = root.group("boundary");
-  for (const auto& name : boundaries.children()) {
-    auto group = boundaries.group(name);
-    if (group.template attribute<std::int64_t>("after_layer") == layer) return group;
+/// The group in `path` whose attribute `name` is `layer`.
+std::optional<io::Group> group_at(const io::Group& root, const std::string& path, const std::string& name,
+                                  int layer) {
+  if (!root.is_group(path)) return std::nullopt;
+  const auto groups = root.group(path);
+  for (const auto& child : groups.children()) {
+    auto group = groups.group(child);
+    if (group.template attribute<std::int64_t>(name) == layer) return group;
   }
   return std::nullopt;
+}
+
+/// The anchors of the stage that ended at the same cut as this one, or else began at the same.
+template <class T>
+std::optional<io::Group> anchors_for(const io::Group& root, pipeline::StageUnit<T>& unit) {
+  const auto span = unit.stage().span();
+  auto found = unit.sender() ? group_at(root, "anchors", "last_layer", span.last_layer - 1) : std::nullopt;
+  if (!found && unit.receiver()) found = group_at(root, "anchors", "first_layer", span.first_layer);
+  return found;
 }
 
 template <class T>
 void load_unit(const ExecutionSpace& exec, const io::Group& root, pipeline::StageUnit<T>& unit,
                std::vector<std::string>& notes) {
-  model::load_parameters(exec, root.group("parameters"), unit.stage().layout(), unit.stage().weights());
+  const auto anchors = has_anchors(unit) ? anchors_for(root, unit) : std::nullopt;
+  model::load_parameters(exec, root, unit.stage().layout(), unit.stage().weights(),
+                         weight_name(anchors ? anchors->path().substr(1) : ""));
   unit.optimizer().load(exec, root.group("optimizer"));
 
-  const auto span = unit.stage().span();
-  if (auto* sender = unit.sender()) {
-    if (const auto group = boundary_after(root, span.last_layer - 1)) {
-      sender->load(exec, *group);
-    } else {
-      notes.push_back(
-          fmt::format("the boundary after layer {} is new: its codec starts afresh", span.last_layer - 1));
-    }
+  const int first_layer = unit.stage().span().first_layer;
+  const int last_layer = unit.stage().span().last_layer - 1;
+  if (has_anchors(unit) && !anchors) {
+    notes.push_back(
+        fmt::format("the anchors of layers {} to {} are new: they start afresh", first_layer, last_layer));
   }
-  if (auto* receiver = unit.receiver()) {
-    const auto group = boundary_after(root, span.first_layer - 1);
-    if (group && group->is_group("receiver")) receiver->load(exec, group->group("receiver"));
+  const auto load_end = [&](auto* end, int after_layer) {
+    const auto group = group_at(root, "boundary", "after_layer", after_layer);
+    if (anchors) end->load_anchors(exec, *anchors);
+    return group && end->load(exec, *group);
+  };
+  if (auto* sender = unit.sender(); sender && !load_end(sender, last_layer)) {
+    notes.push_back(fmt::format("the boundary after layer {} is new: its codec starts afresh", last_layer));
   }
+  if (auto* receiver = unit.receiver()) load_end(receiver, first_layer - 1);
 }
 
 }  // namespace

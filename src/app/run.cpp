@@ -39,7 +39,7 @@ ExitCode run_deck(const CommandLine& line, const Deck& deck, const Settings& set
   std::unique_ptr<codec::Codec<T>> codec;
   std::string answer;
   agree(communicator, [&] {
-    codec = codec::codec_from_deck<T>(deck.table("codec"));
+    codec = codec::codec_from_deck<T>(deck.table("codec"), settings.model.hidden);
     deck.finish();
     if (line.print_deck) answer += deck.effective();
     if (line.deck_reference) answer += deck.reference();

@@ -1,16 +1,68 @@
 #include "strait/codec/codec.hpp"
 
 #include "strait/codec/none.hpp"
+#include "strait/codec/projection.hpp"
+
+#include <algorithm>
 
 namespace strait::codec {
+namespace {
 
-template <class T>
-std::unique_ptr<Codec<T>> codec_from_deck(Table table) {
-  table.choice("name", {"none"}, "what crosses a boundary between stages: none sends every number");
-  return std::make_unique<NoneCodec<T>>(wire_from_deck<T>(table));
+/// Keys that not every codec has, and the codecs that have them.
+struct OwnKey {
+  std::string_view key;
+  std::vector<std::string_view> codecs;
+};
+
+const std::vector<OwnKey>& own_keys() {
+  static const std::vector<OwnKey> keys = {
+      {"rank", {"mapl", "fixed", "unconstrained"}},
+      {"anchors", {"mapl", "fixed", "unconstrained"}},
+      {"anchor_init", {"mapl", "fixed", "unconstrained"}},
+      {"projector", {"mapl"}},
+      {"projector_learning_rate", {"mapl", "unconstrained"}},
+      {"projector_interval", {"mapl", "unconstrained"}},
+  };
+  return keys;
 }
 
-template std::unique_ptr<Codec<float>> codec_from_deck(Table);
-template std::unique_ptr<Codec<double>> codec_from_deck(Table);
+void refuse_keys_of_others(const std::string& name, const Table& table) {
+  for (const OwnKey& own : own_keys()) {
+    if (!table.has(own.key) || std::find(own.codecs.begin(), own.codecs.end(), name) != own.codecs.end()) {
+      continue;
+    }
+    std::string owners;
+    for (const std::string_view codec : own.codecs)
+      owners += (owners.empty() ? "" : ", ") + std::string(codec);
+    table.reject(own.key, fmt::format("is a key of {}; codec {} has none such", owners, name));
+  }
+}
+
+template <class T>
+std::unique_ptr<Codec<T>> make_codec(const std::string& name, Table table, int hidden) {
+  if (name == "none") return std::make_unique<NoneCodec<T>>(wire_from_deck<T>(table));
+  return std::make_unique<ProjectionCodec<T>>(projection_from_deck<T>(name, table, hidden));
+}
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<Codec<T>> codec_from_deck(Table table, int hidden) {
+  const std::string name =
+      table.choice("name", {"none", "mapl", "fixed", "unconstrained"},
+                   "what crosses a boundary between stages: none sends every number, mapl a learned "
+                   "orthonormal subspace, fixed a random one, unconstrained a learned one");
+  refuse_keys_of_others(name, table);
+  auto codec = make_codec<T>(name, table, hidden);
+  codec->set_diagnostics_interval(table.at_least(
+      "diagnostics_interval",
+      table.optional<std::int64_t>("diagnostics_interval", 100,
+                                   "steps between what a codec measures of itself; 0 for never"),
+      0));
+  return codec;
+}
+
+template std::unique_ptr<Codec<float>> codec_from_deck(Table, int);
+template std::unique_ptr<Codec<double>> codec_from_deck(Table, int);
 
 }  // namespace strait::codec

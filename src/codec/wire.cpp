@@ -65,6 +65,34 @@ struct UnpackRow {
   }
 };
 
+/// The part of a message at `offset` as `count` ids.
+template <class Id>
+auto packed_ids(const Vector<std::uint8_t>& bytes, std::int64_t offset, std::int64_t count) {
+  constexpr std::int64_t element = sizeof(Id);
+  ensure(offset % element == 0, "ids in a message are aligned");
+  ensure(offset + count * element <= static_cast<std::int64_t>(bytes.extent(0)), "a message fits its buffer");
+  return Kokkos::View<Id*, Kokkos::LayoutRight, MemorySpace, Kokkos::MemoryTraits<Kokkos::Unmanaged>>(
+      reinterpret_cast<Id*>(bytes.data() + offset), count);
+}
+
+template <class Id>
+void write_ids(const ExecutionSpace& exec, const Vector<std::uint8_t>& bytes, std::int64_t offset,
+               const TokenIds& ids) {
+  const auto out = packed_ids<Id>(bytes, offset, ids.extent(0));
+  Kokkos::parallel_for(
+      "strait::codec::pack_ids", RangePolicy(exec, 0, ids.extent(0)),
+      KOKKOS_LAMBDA(std::int64_t t) { out(t) = static_cast<Id>(ids(t)); });
+}
+
+template <class Id>
+void read_ids(const ExecutionSpace& exec, const MutableTokenIds& ids, const Vector<std::uint8_t>& bytes,
+              std::int64_t offset) {
+  const auto in = packed_ids<Id>(bytes, offset, ids.extent(0));
+  Kokkos::parallel_for(
+      "strait::codec::unpack_ids", RangePolicy(exec, 0, ids.extent(0)),
+      KOKKOS_LAMBDA(std::int64_t t) { ids(t) = static_cast<std::int32_t>(in(t)); });
+}
+
 /// Calls `use` with the format as a type.
 template <class Use>
 void with_format(Wire wire, Use use) {
@@ -126,6 +154,28 @@ std::int64_t unpack(const ExecutionSpace& exec, const Matrix<T>& x, const Vector
                          UnpackRow<T, Format>{x, packed<Format>(bytes, offset, rows, columns)});
   });
   return offset + rows * columns * wire_bytes(wire);
+}
+
+std::int64_t id_bytes(int vocab) { return vocab <= 65536 ? 2 : 4; }
+
+std::int64_t pack_ids(const ExecutionSpace& exec, const Vector<std::uint8_t>& bytes, std::int64_t offset,
+                      const TokenIds& ids, int vocab) {
+  if (id_bytes(vocab) == 2) {
+    write_ids<std::uint16_t>(exec, bytes, offset, ids);
+  } else {
+    write_ids<std::uint32_t>(exec, bytes, offset, ids);
+  }
+  return offset + static_cast<std::int64_t>(ids.extent(0)) * id_bytes(vocab);
+}
+
+std::int64_t unpack_ids(const ExecutionSpace& exec, const MutableTokenIds& ids,
+                        const Vector<std::uint8_t>& bytes, std::int64_t offset, int vocab) {
+  if (id_bytes(vocab) == 2) {
+    read_ids<std::uint16_t>(exec, ids, bytes, offset);
+  } else {
+    read_ids<std::uint32_t>(exec, ids, bytes, offset);
+  }
+  return offset + static_cast<std::int64_t>(ids.extent(0)) * id_bytes(vocab);
 }
 
 #define STRAIT_INSTANTIATE(T)                                                                           \

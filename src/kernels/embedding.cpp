@@ -24,11 +24,12 @@ void embedding_forward(const ExecutionSpace& exec, const Matrix<T>& x, ConstMatr
 
 template <class T>
 void embedding_backward(const ExecutionSpace& exec, const Matrix<T>& dtable, ConstMatrix<T> dx,
-                        const TokenIds& ids) {
+                        const TokenIds& ids, double scale) {
   ensure(dx.extent(0) == ids.extent(0) && dx.extent(1) == dtable.extent(1),
          "embedding_backward: extents do not match");
   const auto hidden = static_cast<std::int64_t>(dx.extent(1));
   if (hidden == 0 || ids.extent(0) == 0) return;
+  const T factor = static_cast<T>(scale);
   const TokenOrder order = sort_by_token(exec, ids, dtable.extent(0));
   for_each_row(
       "strait::embedding::backward", exec, ids.extent(0), KOKKOS_LAMBDA(const Row& row, std::int64_t slot) {
@@ -37,7 +38,7 @@ void embedding_backward(const ExecutionSpace& exec, const Matrix<T>& dtable, Con
         T* const sum = &dtable(id, 0);
         for (std::int32_t other = order.begin(id); other < order.end(id); ++other) {
           const T* const dx_row = &dx(order.positions(other), 0);
-          row_for(row, hidden, [&](std::int64_t j) { sum[j] += dx_row[j]; });
+          row_for(row, hidden, [&](std::int64_t j) { sum[j] += factor * dx_row[j]; });
           row.barrier();
         }
       });
@@ -47,7 +48,7 @@ void embedding_backward(const ExecutionSpace& exec, const Matrix<T>& dtable, Con
   template void embedding_forward<T>(const ExecutionSpace&, const Matrix<T>&, ConstMatrix<T>,  \
                                      const TokenIds&);                                         \
   template void embedding_backward<T>(const ExecutionSpace&, const Matrix<T>&, ConstMatrix<T>, \
-                                      const TokenIds&);
+                                      const TokenIds&, double);
 STRAIT_INSTANTIATE(float)
 STRAIT_INSTANTIATE(double)
 #undef STRAIT_INSTANTIATE

@@ -1,6 +1,7 @@
 #include "llama_parameters.hpp"
 
 #include "strait/kernels/elementwise.hpp"
+#include "strait/model/initialisation.hpp"
 
 #include <cmath>
 #include <string_view>
@@ -12,9 +13,8 @@ LlamaParameters::LlamaParameters(const LlamaConfig& config, const StageSpan& spa
   using enum ParameterRole;
   const int hidden = config.hidden;
   const int kv_width = config.kv_heads * config.head_dim();
-  const char* token_table = "model.embed_tokens.weight";
 
-  if (span.embeds) token_table_ = layout_.add(token_table, embedding, config.vocab, hidden);
+  if (span.embeds) token_table_ = layout_.add(token_table_name, embedding, config.vocab, hidden);
   for (int layer = span.first_layer; layer < span.last_layer; ++layer) {
     const auto name = [&](const char* what) { return fmt::format("model.layers.{}.{}.weight", layer, what); };
     first_of_layer_.push_back(layout_.add(name("input_layernorm"), gain, 1, hidden));
@@ -34,7 +34,7 @@ LlamaParameters::LlamaParameters(const LlamaConfig& config, const StageSpan& spa
     } else if (span.embeds) {
       projection_ = token_table_;
     } else {
-      projection_ = layout_.add(token_table, embedding, config.vocab, hidden, true);
+      projection_ = layout_.add(token_table_name, embedding, config.vocab, hidden, true);
     }
   }
   if (add_parameters) add_parameters(layout_);

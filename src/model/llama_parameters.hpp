@@ -75,11 +75,4 @@ class LlamaParameters {
   int projection_ = -1;  ///< the token table where tied
 };
 
-/// Fills `weights` of `layout` as GPT-2 does (Radford et al. 2019): matrices and tables N(0, 0.02), the two
-/// projections back onto the residual stream divided by sqrt(2 layers), gains one, anchors zero. Each
-/// parameter has a random stream of its own, a hash of its name, so that cuts change nothing.
-template <class T>
-void initialise(const ExecutionSpace& exec, const Vector<T>& weights, const ParameterLayout& layout,
-                int layers, std::uint64_t seed);
-
 }  // namespace strait::model

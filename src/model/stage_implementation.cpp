@@ -3,6 +3,7 @@
 #include "strait/kernels/elementwise.hpp"
 #include "strait/kernels/embedding.hpp"
 #include "strait/kernels/rope.hpp"
+#include "strait/model/initialisation.hpp"
 
 #include <string>
 

@@ -13,6 +13,7 @@ codec::BoundaryShape boundary_shape(const PipelineSetup& setup, int boundary, in
           .hidden = setup.model.hidden,
           .vocab = setup.model.vocab,
           .slots = slots,
+          .micro_batches = setup.micro_batches,
           .seed = setup.seed};
 }
 

@@ -20,7 +20,7 @@ Message message_of(std::int64_t capacity) {
 template <class T>
 std::unique_ptr<Codec<T>> codec_of(const std::string& text) {
   const Deck deck = Deck::from_string("[codec]\n" + text, "deck");
-  auto codec = codec_from_deck<T>(deck.table("codec"));
+  auto codec = codec_from_deck<T>(deck.table("codec"), 16);
   deck.finish();
   return codec;
 }

@@ -3,6 +3,7 @@
 // ranks.
 
 #include "support/pipelines.hpp"
+#include "support/projection.hpp"
 #include "support/recording_codec.hpp"
 
 #include <gtest/gtest.h>
@@ -70,6 +71,14 @@ TEST_F(MpiEquality, NarrowWiresRoundAlike) {
 TEST_F(MpiEquality, ACodecWithEveryHookIsBitwiseTheEmulatedOne) {
   HookLog log;
   expect_equal<double>(setup_of({.stages = ranks_, .micro_batches = 3}), RecordingCodec<double>(log));
+}
+
+TEST_F(MpiEquality, LearnedProjectionsAreBitwiseTheEmulatedOnes) {
+  for (const codec::AnchorKind anchors : all_anchors) {
+    const auto options = projection<float>(anchors, optim::spel, 2);
+    expect_equal<float>(setup_of({.stages = ranks_, .micro_batches = 3}),
+                        codec::ProjectionCodec<float>(options));
+  }
 }
 
 TEST_F(MpiEquality, HooksAreCalledAsInTheEmulatedRun) {

@@ -228,7 +228,10 @@ class RecordingSender : public codec::Sender<T> {
     bytes.store(exec, message);
   }
   void save(const ExecutionSpace& exec, io::Group group) const override { state_.save(exec, group); }
-  void load(const ExecutionSpace&, const io::Group& group) override { state_.load(group); }
+  bool load(const ExecutionSpace&, const io::Group& group) override {
+    state_.load(group);
+    return true;
+  }
 
   double scale() const { return state_.scale(); }
 
@@ -296,7 +299,10 @@ class RecordingReceiver : public codec::Receiver<T> {
     state_.exponent_ = recording::Bytes(exec, message).take<int>();
   }
   void save(const ExecutionSpace& exec, io::Group group) const override { state_.save(exec, group); }
-  void load(const ExecutionSpace&, const io::Group& group) override { state_.load(group); }
+  bool load(const ExecutionSpace&, const io::Group& group) override {
+    state_.load(group);
+    return true;
+  }
 
   double scale() const { return state_.scale(); }
 

@@ -65,22 +65,32 @@ class End {
 
   virtual std::int64_t state_bytes() const { return 0; }
 
-  /// Lasting state, under /boundary/<p> of a checkpoint.
+  /// Lasting state, under /boundary/<p> of a checkpoint: the sender saves, then the receiver adds what it has
+  /// alone; both read. `load` is false, without effect, where the group is another codec's.
   virtual void save(const ExecutionSpace&, io::Group) const {}
-  virtual void load(const ExecutionSpace&, const io::Group&) {}
+  virtual bool load(const ExecutionSpace&, const io::Group&) { return true; }
+
+  /// What belongs to the stage of this end beside its trained parameters, under /anchors/<stage>. Both ends
+  /// of a stage hold the same: one saves, both read.
+  virtual void save_anchors(const ExecutionSpace&, io::Group) const {}
+  virtual void load_anchors(const ExecutionSpace&, const io::Group&) {}
 };
 
 /// The end at stage p: activations leave, gradients arrive.
 template <class T>
 class Sender : public End<T> {
  public:
-  /// x [tokens, hidden] to a message; keeps what decode_gradient needs in ctx.slot.
+  /// x [tokens, hidden] to a message; keeps what decode_gradient needs in ctx.slot. In training x stays as it
+  /// is until then.
   virtual void encode(const ExecutionSpace&, const Context&, ConstMatrix<T> x, Message&) = 0;
   /// A message to dx [tokens, hidden].
   virtual void decode_gradient(const ExecutionSpace&, const Context&, const Message&,
                                const Matrix<T>& dx) = 0;
   virtual void receive_sync_up(const ExecutionSpace&, const Message&) {}
   virtual void send_sync_down(const ExecutionSpace&, Message&) {}
+
+  /// One value for each of Codec::diagnostics, of the micro-batch that was encoded last. Waits.
+  virtual std::vector<double> diagnose(const ExecutionSpace&) { return {}; }
 };
 
 /// The end at stage p + 1: activations arrive, gradients leave.
@@ -100,7 +110,8 @@ struct BoundaryShape {
   std::int64_t tokens = 0;
   int hidden = 0;
   int vocab = 0;
-  int slots = 1;  ///< micro-batches in flight at the stage of this end
+  int slots = 1;          ///< micro-batches in flight at the stage of this end
+  int micro_batches = 1;  ///< per step
   std::uint64_t seed = 1;
 };
 
@@ -112,18 +123,35 @@ struct MessageBounds {
   std::int64_t sync_down = 0;
 };
 
+/// What a codec measures of itself beside bytes and times, one number per boundary.
+struct Diagnostic {
+  std::string name;
+  std::string units;  ///< "1" for a number
+  std::string long_name;
+};
+
 /// A codec by name: makes the ends of a boundary.
 template <class T>
 class Codec {
  public:
   virtual ~Codec() = default;
+
+  /// What Sender::diagnose measures, in its order.
+  virtual std::vector<Diagnostic> diagnostics() const { return {}; }
+  /// Steps between two diagnoses; 0 for none.
+  std::int64_t diagnostics_interval() const { return diagnostics_interval_; }
+  void set_diagnostics_interval(std::int64_t steps) { diagnostics_interval_ = steps; }
+
   virtual MessageBounds bounds(const BoundaryShape&) const = 0;
   virtual std::unique_ptr<Sender<T>> sender(const ExecutionSpace&, const BoundaryShape&) const = 0;
   virtual std::unique_ptr<Receiver<T>> receiver(const ExecutionSpace&, const BoundaryShape&) const = 0;
+
+ private:
+  std::int64_t diagnostics_interval_ = 0;
 };
 
-/// Reads [codec]: name and wire. Keys of another codec are refused.
+/// Reads [codec] for a model of width `hidden`. Keys of another codec are refused.
 template <class T>
-std::unique_ptr<Codec<T>> codec_from_deck(Table table);
+std::unique_ptr<Codec<T>> codec_from_deck(Table table, int hidden);
 
 }  // namespace strait::codec

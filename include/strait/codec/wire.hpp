@@ -25,4 +25,15 @@ template <class T>
 std::int64_t unpack(const ExecutionSpace& exec, const Matrix<T>& x, const Vector<std::uint8_t>& bytes,
                     std::int64_t offset, Wire wire);
 
+/// Bytes of a token id on the wire: 2 where the vocabulary allows, else 4.
+std::int64_t id_bytes(int vocab);
+
+/// Writes ids [tokens] at `offset` (a multiple of id_bytes) of `bytes`; returns the offset behind them.
+std::int64_t pack_ids(const ExecutionSpace& exec, const Vector<std::uint8_t>& bytes, std::int64_t offset,
+                      const TokenIds& ids, int vocab);
+
+/// Reads what `pack_ids` wrote; returns the offset behind it.
+std::int64_t unpack_ids(const ExecutionSpace& exec, const MutableTokenIds& ids,
+                        const Vector<std::uint8_t>& bytes, std::int64_t offset, int vocab);
+
 }  // namespace strait::codec

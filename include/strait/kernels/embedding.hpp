@@ -10,10 +10,10 @@ template <class T>
 void embedding_forward(const ExecutionSpace& exec, const Matrix<T>& x, ConstMatrix<T> table,
                        const TokenIds& ids);
 
-/// dtable [vocab, hidden] += dx [tokens, hidden] scattered by ids, summed in token order whatever the
+/// dtable [vocab, hidden] += scale * dx [tokens, hidden] scattered by ids, summed in token order whatever the
 /// threads.
 template <class T>
 void embedding_backward(const ExecutionSpace& exec, const Matrix<T>& dtable, ConstMatrix<T> dx,
-                        const TokenIds& ids);
+                        const TokenIds& ids, double scale = 1.0);
 
 }  // namespace strait::kernels

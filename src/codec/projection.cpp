@@ -1,0 +1,119 @@
+#include "strait/codec/projection.hpp"
+
+#include "strait/optim/stiefel.hpp"
+
+#include "projection_receiver.hpp"
+#include "projection_sender.hpp"
+
+namespace strait::codec {
+namespace {
+
+AnchorKind anchors_from_deck(const Table& table) {
+  const std::string name =
+      table.choice("anchors", {"factorized", "full", "static", "none"},
+                   "what both ends know of an activation from its token: a trained table of width rank, one "
+                   "of full width, the initial token table, nothing");
+  if (name == "factorized") return AnchorKind::factorized;
+  if (name == "full") return AnchorKind::full;
+  return name == "static" ? AnchorKind::fixed : AnchorKind::none;
+}
+
+template <class T>
+constexpr std::int64_t number_bytes = static_cast<std::int64_t>(sizeof(T));
+
+}  // namespace
+
+ProjectionBytes projection_bytes(const ProjectionOptions& options, const BoundaryShape& shape,
+                                 std::int64_t number) {
+  const std::int64_t numbers = shape.tokens * options.rank * wire_bytes(options.wire);
+  const std::int64_t ids = options.anchors == AnchorKind::none ? 0 : shape.tokens * id_bytes(shape.vocab);
+  const std::int64_t projector =
+      options.rule.empty() ? 0 : std::int64_t{shape.hidden} * options.rank * number;
+  return {.forward = numbers + ids, .backward = numbers, .sync_up = projector, .sync_down = projector};
+}
+
+std::int64_t projector_interval(const ProjectionOptions& options, const BoundaryShape& shape,
+                                std::int64_t number) {
+  if (options.interval) return *options.interval;
+  constexpr std::int64_t share = 50;  // one part in 50 is 2 %
+  const ProjectionBytes bytes = projection_bytes(options, shape, number);
+  const std::int64_t payload = (bytes.forward + bytes.backward) * shape.micro_batches;
+  const std::int64_t exchange = bytes.sync_up + bytes.sync_down;
+  return std::max<std::int64_t>(1, (share * exchange + payload - 1) / payload);
+}
+
+template <class T>
+std::vector<Diagnostic> ProjectionCodec<T>::diagnostics() const {
+  return {{"orthonormality", "1", "largest singular value of A^T A - I"},
+          {"energy_kept", "1", "1 - |Y - Y A A^T|^2 / |Y|^2, Y the activation less its anchor"},
+          {"reconstruction_error", "1", "|Y - Y A A^T| / |X|, X the activation"},
+          {"anchor_share", "1", "1 - |Y|^2 / |X|^2, what the sender's anchor explains"}};
+}
+
+template <class T>
+MessageBounds ProjectionCodec<T>::bounds(const BoundaryShape& shape) const {
+  const ProjectionBytes bytes = projection_bytes(options_, shape, number_bytes<T>);
+  return {.forward = bytes.forward,
+          .backward = bytes.backward,
+          .sync_up = bytes.sync_up,
+          .sync_down = bytes.sync_down};
+}
+
+template <class T>
+std::unique_ptr<Sender<T>> ProjectionCodec<T>::sender(const ExecutionSpace& exec,
+                                                      const BoundaryShape& shape) const {
+  return std::make_unique<ProjectionSender<T>>(exec, options_, shape);
+}
+
+template <class T>
+std::unique_ptr<Receiver<T>> ProjectionCodec<T>::receiver(const ExecutionSpace& exec,
+                                                          const BoundaryShape& shape) const {
+  return std::make_unique<ProjectionReceiver<T>>(exec, options_, shape);
+}
+
+template <class T>
+ProjectionOptions projection_from_deck(const std::string& name, Table table, int hidden) {
+  ProjectionOptions options;
+  options.rank = table.required<int>("rank", "numbers that cross the boundary per token and direction");
+  if (options.rank < 1 || options.rank > hidden) {
+    table.reject("rank", fmt::format("is {}, expected 1 to {}, the model's hidden width, of which it is the "
+                                     "dimension of a subspace",
+                                     options.rank, hidden));
+  }
+  options.wire = wire_from_deck<T>(table);
+  options.anchors = anchors_from_deck(table);
+  const bool trained = options.anchors == AnchorKind::factorized || options.anchors == AnchorKind::full;
+  if (!trained && table.has("anchor_init")) {
+    table.reject("anchor_init",
+                 "is given, expected only where anchors are factorized or full: others are "
+                 "not trained");
+  }
+  options.anchors_from_table =
+      table.choice("anchor_init", {"zero", "embedding"},
+                   "where trained anchors start: at zero, or at the initial token table") == "embedding";
+  if (name == "fixed") return options;
+
+  options.rule = name == "unconstrained"
+                     ? optim::unconstrained_muon
+                     : table.choice("projector", {optim::spel, optim::manifold_muon},
+                                    "update rule of the projector on the Stiefel manifold");
+  options.learning_rate =
+      table.at_least("projector_learning_rate",
+                     table.optional<double>("projector_learning_rate", 2e-3,
+                                            "of the projector; follows the run's warm-up and decay"),
+                     0.0);
+  options.interval = table.automatic<std::int64_t>(
+      "projector_interval",
+      "steps between updates of the projector; auto: the exchange is at most 2 % of the payload");
+  if (options.interval) table.at_least("projector_interval", *options.interval, 1);
+  return options;
+}
+
+#define STRAIT_INSTANTIATE(T)        \
+  template class ProjectionCodec<T>; \
+  template ProjectionOptions projection_from_deck<T>(const std::string&, Table, int);
+STRAIT_INSTANTIATE(float)
+STRAIT_INSTANTIATE(double)
+#undef STRAIT_INSTANTIATE
+
+}  // namespace strait::codec

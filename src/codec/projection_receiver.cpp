@@ -1,0 +1,142 @@
+#include "projection_receiver.hpp"
+
+#include "strait/io/tensor.hpp"
+#include "strait/kernels/elementwise.hpp"
+#include "strait/kernels/embedding.hpp"
+#include "strait/kernels/matmul.hpp"
+
+namespace strait::codec {
+namespace {
+
+using kernels::matmul;
+using kernels::Transpose;
+
+/// to [columns, rows] = from [rows, columns]^T.
+template <class T>
+void transpose(const ExecutionSpace& exec, const Matrix<T>& to, const Matrix<T>& from) {
+  const std::int64_t row_count = from.extent(0);
+  Kokkos::parallel_for(
+      "strait::codec::transpose", RangePolicy(exec, 0, static_cast<std::int64_t>(to.size())),
+      KOKKOS_LAMBDA(std::int64_t entry) {
+        const std::int64_t i = entry / row_count, j = entry % row_count;
+        to(i, j) = from(j, i);
+      });
+}
+
+}  // namespace
+
+template <class T>
+ProjectionReceiver<T>::ProjectionReceiver(const ExecutionSpace& exec, const ProjectionOptions& options,
+                                          const BoundaryShape& shape)
+    : options_(options),
+      shape_(shape),
+      layout_(options, shape),
+      interval_(projector_interval(options, shape, sizeof(T))),
+      anchors_(exec, options, shape, shape.boundary + 1),
+      versions_(empty_version()),
+      slots_(shape.slots + 1),
+      d_code_("strait::codec::code_gradient", shape.tokens, width()),
+      projector_("strait::codec::projector_received", shape.hidden, options.rank) {
+  for (Slot& slot : slots_) slot.code = Matrix<T>("strait::codec::code", shape.tokens, width());
+  if (learns()) gradient_ = Matrix<T>("strait::codec::projector_gradient", shape.hidden, options.rank);
+  set_projector(exec, initial_projector<T>(exec, shape, options.rank));
+}
+
+template <class T>
+typename ProjectionReceiver<T>::Version ProjectionReceiver<T>::empty_version() const {
+  return {Matrix<T>("strait::codec::decoder", width(), shape_.hidden)};
+}
+
+/// For micro-batches that are decoded from now on.
+template <class T>
+void ProjectionReceiver<T>::set_projector(const ExecutionSpace& exec, const Matrix<T>& a) {
+  const Version& version =
+      versions_.change([this] { return empty_version(); }, [](const Version&, const Version&) {});
+  transpose<T>(exec, rows(version.decoder, 0, options_.rank), a);
+  if (anchors_.factorized()) {
+    kernels::copy<T>(exec, rows(version.decoder, options_.rank, width()), anchors_.factor());
+  }
+}
+
+template <class T>
+void ProjectionReceiver<T>::decode(const ExecutionSpace& exec, const Context& context, const Message& message,
+                                   const Matrix<T>& x) {
+  Slot& slot = slots_[context.training ? context.slot : shape_.slots];
+  unpack(exec, numbers(slot.code), message.bytes, layout_.numbers, options_.wire);
+  if (anchors_.any()) unpack_ids(exec, context.ids, message.bytes, layout_.ids, shape_.vocab);
+  if (anchors_.factorized()) {
+    kernels::embedding_forward<T>(exec, anchor_rows(slot.code), anchors_.table(), context.ids);
+  } else if (anchors_.wide()) {
+    kernels::embedding_forward<T>(exec, x, anchors_.table(), context.ids);
+  }
+  matmul<T>(exec, x, slot.code, versions_.current()->decoder, {.beta = anchors_.wide() ? 1.0 : 0.0});
+  if (context.training) slot.version = versions_.current();
+}
+
+template <class T>
+void ProjectionReceiver<T>::encode_gradient(const ExecutionSpace& exec, const Context& context,
+                                            ConstMatrix<T> dx, Message& message) {
+  Slot& slot = slots_[context.slot];
+  matmul<T>(exec, d_code_, dx, slot.version->decoder, {.b = Transpose::yes});
+  message.size = pack<T>(exec, message.bytes, 0, numbers(d_code_), options_.wire);
+  if (anchors_.factorized()) {
+    kernels::embedding_backward<T>(exec, anchors_.gradient(), anchor_rows(d_code_), context.ids);
+  } else if (anchors_.trained()) {
+    kernels::embedding_backward<T>(exec, anchors_.gradient(), dx, context.ids);
+  }
+  if (learns()) {
+    matmul<T>(exec, gradient_, dx, numbers(slot.code),
+              {.a = Transpose::yes, .beta = accumulated_ ? 1.0 : 0.0});
+    accumulated_ = true;
+  }
+  slot.version.reset();
+}
+
+template <class T>
+void ProjectionReceiver<T>::send_sync_up(const ExecutionSpace& exec, Message& message) {
+  ensure(accumulated_, "a micro-batch went back before its projector is updated");
+  message.size = pack<T>(exec, message.bytes, 0, gradient_, exact_wire<T>);
+  accumulated_ = false;
+}
+
+template <class T>
+void ProjectionReceiver<T>::receive_sync_down(const ExecutionSpace& exec, const Message& message) {
+  unpack(exec, projector_, message.bytes, 0, exact_wire<T>);
+  set_projector(exec, projector_);
+}
+
+template <class T>
+std::int64_t ProjectionReceiver<T>::state_bytes() const {
+  std::size_t elements = d_code_.size() + projector_.size() + gradient_.size() +
+                         versions_.count() * versions_.current()->decoder.size();
+  for (const Slot& slot : slots_) elements += slot.code.size();
+  return static_cast<std::int64_t>(elements * sizeof(T)) + anchors_.state_bytes();
+}
+
+template <class T>
+void ProjectionReceiver<T>::save(const ExecutionSpace& exec, io::Group group) const {
+  if (accumulated_) io::write_tensor(group, "receiver_gradient", exec, gradient_);
+}
+
+template <class T>
+bool ProjectionReceiver<T>::load(const ExecutionSpace& exec, const io::Group& group) {
+  if (!group.has("A")) return false;
+  io::read_tensor(group, "A", exec, projector_);
+  set_projector(exec, projector_);
+  accumulated_ = learns() && group.has("receiver_gradient");
+  if (accumulated_) io::read_tensor(group, "receiver_gradient", exec, gradient_);
+  return true;
+}
+
+template <class T>
+void ProjectionReceiver<T>::load_anchors(const ExecutionSpace& exec, const io::Group& group) {
+  anchors_.load(exec, group);
+  if (anchors_.factorized()) {
+    kernels::copy<T>(exec, rows(versions_.current()->decoder, options_.rank, width()), anchors_.factor());
+  }
+}
+
+template class ProjectionReceiver<float>;
+template class ProjectionReceiver<double>;
+
+}  // namespace strait::codec

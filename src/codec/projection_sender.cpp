@@ -1,0 +1,196 @@
+#include "projection_sender.hpp"
+
+#include "strait/io/tensor.hpp"
+#include "strait/kernels/elementwise.hpp"
+#include "strait/kernels/embedding.hpp"
+#include "strait/kernels/matmul.hpp"
+
+#include "projection_quality.hpp"
+
+namespace strait::codec {
+
+using kernels::matmul;
+using kernels::Transpose;
+
+template <class T>
+ProjectionSender<T>::ProjectionSender(const ExecutionSpace& exec, const ProjectionOptions& options,
+                                      const BoundaryShape& shape)
+    : options_(options),
+      shape_(shape),
+      layout_(options, shape),
+      interval_(projector_interval(options, shape, sizeof(T))),
+      anchors_(exec, options, shape, shape.boundary),
+      versions_({initial_projector<T>(exec, shape, options.rank), {}}),
+      slots_(shape.slots + 1),
+      z_("strait::codec::z", shape.tokens, options.rank) {
+  const int rank = options.rank;
+  for (Slot& slot : slots_) {
+    if (anchors_.wide()) slot.residual = Matrix<T>("strait::codec::residual", shape.tokens, shape.hidden);
+    if (anchors_.factorized()) slot.rows = Matrix<T>("strait::codec::anchor_rows", shape.tokens, rank);
+  }
+  if (anchors_.factorized()) {
+    versions_.current()->anchors = Matrix<T>("strait::codec::projected_factor", rank, rank);
+    d_rows_ = Matrix<T>("strait::codec::anchor_row_gradient", shape.tokens, rank);
+  }
+  if (!options.rule.empty()) {
+    optimizer_ = optim::make_projector_optimizer<T>(options.rule, 1, shape.hidden, rank);
+    gradient_ = Matrix<T>("strait::codec::projector_gradient", shape.hidden, rank);
+    other_half_ = Matrix<T>("strait::codec::projector_gradient_received", shape.hidden, rank);
+    if (anchors_.factorized()) row_gradient_ = Matrix<T>("strait::codec::row_gradient", rank, rank);
+  }
+  derive(exec, *versions_.current());
+}
+
+template <class T>
+typename ProjectionSender<T>::Version ProjectionSender<T>::empty_version() const {
+  Version version{Matrix<T>("strait::codec::projector", shape_.hidden, options_.rank), {}};
+  if (anchors_.factorized()) {
+    version.anchors = Matrix<T>("strait::codec::projected_factor", options_.rank, options_.rank);
+  }
+  return version;
+}
+
+template <class T>
+void ProjectionSender<T>::derive(const ExecutionSpace& exec, const Version& version) const {
+  if (anchors_.factorized()) matmul<T>(exec, version.anchors, anchors_.factor(), version.a);
+}
+
+template <class T>
+void ProjectionSender<T>::encode(const ExecutionSpace& exec, const Context& context, ConstMatrix<T> x,
+                                 Message& message) {
+  Slot& slot = slots_[context.training ? context.slot : shape_.slots];
+  slot.version = versions_.current();
+  slot.x = x;
+  if (anchors_.wide()) anchors_.subtract(exec, slot.residual, x, context.ids);
+  matmul<T>(exec, z_, input(slot), slot.version->a);
+  if (anchors_.factorized()) {
+    kernels::embedding_forward<T>(exec, slot.rows, anchors_.table(), context.ids);
+    matmul<T>(exec, z_, slot.rows, slot.version->anchors, {.alpha = -1.0, .beta = 1.0});
+  }
+  pack<T>(exec, message.bytes, layout_.numbers, z_, options_.wire);
+  if (anchors_.any()) pack_ids(exec, message.bytes, layout_.ids, context.ids, shape_.vocab);
+  message.size = projection_bytes(options_, shape_, sizeof(T)).forward;
+  if (context.training) {
+    newest_ = context.slot;
+  } else {
+    slot.version.reset();
+  }
+}
+
+template <class T>
+void ProjectionSender<T>::decode_gradient(const ExecutionSpace& exec, const Context& context,
+                                          const Message& message, const Matrix<T>& dx) {
+  Slot& slot = slots_[context.slot];
+  unpack(exec, z_, message.bytes, 0, options_.wire);
+  matmul<T>(exec, dx, z_, slot.version->a, {.b = Transpose::yes});
+  if (optimizer_) accumulate(exec, slot);
+  if (anchors_.factorized()) {
+    matmul<T>(exec, d_rows_, z_, slot.version->anchors, {.b = Transpose::yes});
+    kernels::embedding_backward<T>(exec, anchors_.gradient(), d_rows_, context.ids, -1.0);
+  } else if (anchors_.trained()) {
+    kernels::embedding_backward<T>(exec, anchors_.gradient(), dx, context.ids, -1.0);
+  }
+  slot.version.reset();
+}
+
+/// This half of dA, from dZ in z_.
+template <class T>
+void ProjectionSender<T>::accumulate(const ExecutionSpace& exec, const Slot& slot) {
+  const double beta = accumulated_ ? 1.0 : 0.0;
+  matmul<T>(exec, gradient_, input(slot), z_, {.a = Transpose::yes, .beta = beta});
+  if (anchors_.factorized()) {
+    matmul<T>(exec, row_gradient_, slot.rows, z_, {.a = Transpose::yes, .beta = beta});
+  }
+  accumulated_ = true;
+}
+
+template <class T>
+void ProjectionSender<T>::receive_sync_up(const ExecutionSpace& exec, const Message& message) {
+  unpack(exec, other_half_, message.bytes, 0, exact_wire<T>);
+}
+
+template <class T>
+Matrix<T> ProjectionSender<T>::take_gradient(const ExecutionSpace& exec) {
+  kernels::add<T>(exec, other_half_, gradient_);
+  if (anchors_.factorized()) {
+    matmul<T>(exec, other_half_, anchors_.factor(), row_gradient_,
+              {.a = Transpose::yes, .alpha = -1.0, .beta = 1.0});
+  }
+  return other_half_;
+}
+
+template <class T>
+void ProjectionSender<T>::update(const ExecutionSpace& exec, const UpdateInfo& info) {
+  if (!synchronises(info.step)) return;
+  const Version& version =
+      versions_.change([this] { return empty_version(); },
+                       [&](const Version& to, const Version& from) { kernels::copy<T>(exec, to.a, from.a); });
+  optimizer_->update(exec, {version.a}, {take_gradient(exec)},
+                     options_.learning_rate * info.learning_rate_fraction);
+  derive(exec, version);
+}
+
+template <class T>
+void ProjectionSender<T>::send_sync_down(const ExecutionSpace& exec, Message& message) {
+  message.size = pack<T>(exec, message.bytes, 0, versions_.current()->a, exact_wire<T>);
+  accumulated_ = false;
+}
+
+template <class T>
+std::vector<double> ProjectionSender<T>::diagnose(const ExecutionSpace& exec) {
+  ensure(newest_ >= 0, "a micro-batch was encoded before it is diagnosed");
+  const Slot& slot = slots_[newest_];
+  const Matrix<T> y("strait::codec::diagnosed", shape_.tokens, shape_.hidden);
+  kernels::copy<T>(exec, y, input(slot));
+  if (anchors_.factorized()) {
+    matmul<T>(exec, y, slot.rows, anchors_.factor(), {.alpha = -1.0, .beta = 1.0});
+  }
+  const ProjectionQuality quality = projection_quality<T>(exec, versions_.current()->a, slot.x, y);
+  return {quality.orthonormality, quality.energy_kept, quality.reconstruction_error, quality.anchor_share};
+}
+
+template <class T>
+std::int64_t ProjectionSender<T>::state_bytes() const {
+  std::size_t elements =
+      z_.size() + d_rows_.size() + gradient_.size() + row_gradient_.size() + other_half_.size() +
+      versions_.count() * (versions_.current()->a.size() + versions_.current()->anchors.size());
+  for (const Slot& slot : slots_) elements += slot.residual.size() + slot.rows.size();
+  return static_cast<std::int64_t>(elements * sizeof(T)) + anchors_.state_bytes() +
+         (optimizer_ ? optimizer_->state_bytes() : 0);
+}
+
+template <class T>
+void ProjectionSender<T>::save(const ExecutionSpace& exec, io::Group group) const {
+  io::write_tensor(group, "A", exec, versions_.current()->a);
+  if (!optimizer_) return;
+  optimizer_->save(exec, 0, group);
+  if (!accumulated_) return;
+  io::write_tensor(group, "sender_gradient", exec, gradient_);
+  if (anchors_.factorized()) io::write_tensor(group, "sender_row_gradient", exec, row_gradient_);
+}
+
+template <class T>
+bool ProjectionSender<T>::load(const ExecutionSpace& exec, const io::Group& group) {
+  if (!group.has("A")) return false;
+  const Version& version = *versions_.current();
+  io::read_tensor(group, "A", exec, version.a);
+  derive(exec, version);
+  if (!optimizer_) return true;
+  if (group.has("momentum")) optimizer_->load(exec, 0, group);
+  accumulated_ = group.has("sender_gradient") && anchors_.factorized() == group.has("sender_row_gradient");
+  if (!accumulated_) return true;
+  io::read_tensor(group, "sender_gradient", exec, gradient_);
+  if (anchors_.factorized()) io::read_tensor(group, "sender_row_gradient", exec, row_gradient_);
+  return true;
+}
+
+template <class T>
+void ProjectionSender<T>::load_anchors(const ExecutionSpace& exec, const io::Group& group) {
+  anchors_.load(exec, group);
+  derive(exec, *versions_.current());
+}
+
+template class ProjectionSender<float>;
+template class ProjectionSender<double>;
+
+}  // namespace strait::codec
