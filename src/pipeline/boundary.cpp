@@ -22,24 +22,29 @@ std::vector<int> micro_batches(const ActionList& list, ActionKind kind, int boun
   return out;
 }
 
-/// Fills a message by `encode` and posts it; false while no buffer is free.
+/// Fills a message by `encode` and posts it; false while no buffer is free. Adds to `seconds`.
 template <class Encode>
-bool send(const ExecutionSpace& exec, Outbox& outbox, int micro_batch, bool evaluation, Encode encode) {
+bool send(const ExecutionSpace& exec, Outbox& outbox, int micro_batch, bool evaluation, double& seconds,
+          Encode encode) {
   codec::Message* message = outbox.free();
   if (!message) return false;
+  const Stopwatch watch;
   encode(*message);
   fence(exec, "strait::pipeline::boundary: the transport reads the message next");
+  seconds += watch.seconds();
   outbox.post(micro_batch, evaluation);
   return true;
 }
 
-/// Reads the next message by `decode`; false until it is here.
+/// Reads the next message by `decode`; false until it is here. Adds to `seconds`.
 template <class Decode>
-bool receive(const ExecutionSpace& exec, Inbox& inbox, Decode decode) {
+bool receive(const ExecutionSpace& exec, Inbox& inbox, double& seconds, Decode decode) {
   const codec::Message* message = inbox.arrived();
   if (!message) return false;
+  const Stopwatch watch;
   decode(*message);
   fence(exec, "strait::pipeline::boundary: the transport fills the buffer anew");
+  seconds += watch.seconds();
   inbox.release();
   return true;
 }
@@ -63,6 +68,7 @@ DownstreamEnd<T>::DownstreamEnd(const ExecutionSpace& exec, const codec::Codec<T
 
 template <class T>
 void DownstreamEnd<T>::begin(const ActionList& list, std::optional<std::int64_t> step) {
+  seconds_ = {};
   synchronises_ = step && sender_->synchronises(*step);
   backward_.expect(micro_batches(list, ActionKind::receive_backward, boundary_), !step);
   if (synchronises_) sync_up_.expect(micro_batches(list, ActionKind::codec_sync_up, boundary_), false);
@@ -70,13 +76,13 @@ void DownstreamEnd<T>::begin(const ActionList& list, std::optional<std::int64_t>
 
 template <class T>
 bool DownstreamEnd<T>::send_forward(const Action& action, const codec::Context& context, ConstMatrix<T> x) {
-  return send(exec_, forward_, action.micro_batch, !context.training,
+  return send(exec_, forward_, action.micro_batch, !context.training, seconds_.encode,
               [&](codec::Message& message) { sender_->encode(exec_, context, x, message); });
 }
 
 template <class T>
 bool DownstreamEnd<T>::receive_backward(const codec::Context& context, const Matrix<T>& dx) {
-  return receive(exec_, backward_, [&](const codec::Message& message) {
+  return receive(exec_, backward_, seconds_.decode, [&](const codec::Message& message) {
     sender_->decode_gradient(exec_, context, message, dx);
   });
 }
@@ -84,14 +90,14 @@ bool DownstreamEnd<T>::receive_backward(const codec::Context& context, const Mat
 template <class T>
 bool DownstreamEnd<T>::receive_sync_up() {
   if (!synchronises_) return true;
-  return receive(exec_, sync_up_,
+  return receive(exec_, sync_up_, seconds_.decode,
                  [&](const codec::Message& message) { sender_->receive_sync_up(exec_, message); });
 }
 
 template <class T>
 bool DownstreamEnd<T>::send_sync_down() {
   if (!synchronises_) return true;
-  return send(exec_, sync_down_, -1, false,
+  return send(exec_, sync_down_, -1, false, seconds_.encode,
               [&](codec::Message& message) { sender_->send_sync_down(exec_, message); });
 }
 
@@ -123,6 +129,7 @@ UpstreamEnd<T>::UpstreamEnd(const ExecutionSpace& exec, const codec::Codec<T>& c
 
 template <class T>
 void UpstreamEnd<T>::begin(const ActionList& list, std::optional<std::int64_t> step) {
+  seconds_ = {};
   synchronises_ = step && receiver_->synchronises(*step);
   forward_.expect(micro_batches(list, ActionKind::receive_forward, boundary_), !step);
   if (synchronises_) sync_down_.expect(micro_batches(list, ActionKind::codec_sync_down, boundary_), false);
@@ -130,27 +137,27 @@ void UpstreamEnd<T>::begin(const ActionList& list, std::optional<std::int64_t> s
 
 template <class T>
 bool UpstreamEnd<T>::receive_forward(const codec::Context& context, const Matrix<T>& x) {
-  return receive(exec_, forward_,
+  return receive(exec_, forward_, seconds_.decode,
                  [&](const codec::Message& message) { receiver_->decode(exec_, context, message, x); });
 }
 
 template <class T>
 bool UpstreamEnd<T>::send_backward(const Action& action, const codec::Context& context, ConstMatrix<T> dx) {
-  return send(exec_, backward_, action.micro_batch, !context.training,
+  return send(exec_, backward_, action.micro_batch, !context.training, seconds_.encode,
               [&](codec::Message& message) { receiver_->encode_gradient(exec_, context, dx, message); });
 }
 
 template <class T>
 bool UpstreamEnd<T>::send_sync_up() {
   if (!synchronises_) return true;
-  return send(exec_, sync_up_, -1, false,
+  return send(exec_, sync_up_, -1, false, seconds_.encode,
               [&](codec::Message& message) { receiver_->send_sync_up(exec_, message); });
 }
 
 template <class T>
 bool UpstreamEnd<T>::receive_sync_down() {
   if (!synchronises_) return true;
-  return receive(exec_, sync_down_,
+  return receive(exec_, sync_down_, seconds_.decode,
                  [&](const codec::Message& message) { receiver_->receive_sync_down(exec_, message); });
 }
 

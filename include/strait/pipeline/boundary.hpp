@@ -11,6 +11,12 @@
 
 namespace strait::pipeline {
 
+/// Time in a codec's end, since the list began.
+struct CodecSeconds {
+  double encode = 0.0;  ///< encode and encode_gradient
+  double decode = 0.0;  ///< decode and decode_gradient
+};
+
 /// The end towards the next stage.
 template <class T>
 class DownstreamEnd {
@@ -19,6 +25,7 @@ class DownstreamEnd {
                 Transport& transport, int peer);
 
   codec::Sender<T>& end() { return *sender_; }
+  const CodecSeconds& seconds() const { return seconds_; }
 
   /// Posts the receives that `list` comes to at this boundary. Evaluations have no step.
   void begin(const ActionList& list, std::optional<std::int64_t> step);
@@ -41,6 +48,7 @@ class DownstreamEnd {
   Outbox forward_, sync_down_;
   Inbox backward_, sync_up_;
   bool synchronises_ = false;
+  CodecSeconds seconds_;
 };
 
 /// The end towards the previous stage.
@@ -51,6 +59,7 @@ class UpstreamEnd {
               Transport& transport, int peer);
 
   codec::Receiver<T>& end() { return *receiver_; }
+  const CodecSeconds& seconds() const { return seconds_; }
   void begin(const ActionList& list, std::optional<std::int64_t> step);
 
   bool receive_forward(const codec::Context& context, const Matrix<T>& x);
@@ -67,6 +76,7 @@ class UpstreamEnd {
   Inbox forward_, sync_down_;
   Outbox backward_, sync_up_;
   bool synchronises_ = false;
+  CodecSeconds seconds_;
 };
 
 extern template class DownstreamEnd<float>;
