@@ -50,11 +50,11 @@ StepLog::StepLog(MPI_Comm communicator, int ranks, int boundaries)
 std::size_t StepLog::row_length() const { return first_boundary + per_boundary * boundaries_; }
 
 template <class T>
-void StepLog::add(StepRecord step, Crew<T>& crew, const pipeline::StepResult& result) {
+void StepLog::add(StepRecord step, pipeline::Pipeline<T>& pipeline, const pipeline::StepResult& result) {
   step.boundaries.resize(boundaries_);
   step.stages.resize(ranks_);
   steps_.push_back(std::move(step));
-  for (auto& executor : crew.executors()) {
+  for (auto& executor : pipeline.executors()) {
     const pipeline::Statistics statistics = executor->take_statistics();
     std::vector<double> row(row_length());
     row[compute] = statistics.seconds_compute;
@@ -114,10 +114,10 @@ void StepLog::absorb(StepRecord& step, int rank, const double* row) {
 }
 
 template <class T>
-std::vector<TraceRecord> gather_trace(MPI_Comm communicator, Crew<T>& crew) {
+std::vector<TraceRecord> gather_trace(MPI_Comm communicator, pipeline::Pipeline<T>& pipeline) {
   constexpr std::size_t length = 5;
   std::vector<double> mine;
-  for (auto& executor : crew.executors()) {
+  for (auto& executor : pipeline.executors()) {
     const auto& trace = executor->trace();
     for (const auto& entry : trace) {
       const int chunk_stage =
@@ -140,9 +140,9 @@ std::vector<TraceRecord> gather_trace(MPI_Comm communicator, Crew<T>& crew) {
   return records;
 }
 
-template void StepLog::add<float>(StepRecord, Crew<float>&, const pipeline::StepResult&);
-template void StepLog::add<double>(StepRecord, Crew<double>&, const pipeline::StepResult&);
-template std::vector<TraceRecord> gather_trace<float>(MPI_Comm, Crew<float>&);
-template std::vector<TraceRecord> gather_trace<double>(MPI_Comm, Crew<double>&);
+template void StepLog::add<float>(StepRecord, pipeline::Pipeline<float>&, const pipeline::StepResult&);
+template void StepLog::add<double>(StepRecord, pipeline::Pipeline<double>&, const pipeline::StepResult&);
+template std::vector<TraceRecord> gather_trace<float>(MPI_Comm, pipeline::Pipeline<float>&);
+template std::vector<TraceRecord> gather_trace<double>(MPI_Comm, pipeline::Pipeline<double>&);
 
 }  // namespace strait::app

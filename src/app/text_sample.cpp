@@ -30,7 +30,8 @@ std::int32_t draw(std::span<const double> logits, double temperature, double uni
 }  // namespace
 
 template <class T>
-std::string sample_text(const ExecutionSpace& exec, Crew<T>& crew, const Settings& settings) {
+std::string sample_text(const ExecutionSpace& exec, pipeline::Pipeline<T>& pipeline,
+                        const Settings& settings) {
   const auto tokenizer = data::make_tokenizer(settings.data.tokenizer);
   const std::int32_t end = tokenizer->end_of_document();
   std::vector<std::int32_t> tokens = tokenizer->encode(settings.output.sample_prompt);
@@ -51,15 +52,14 @@ std::string sample_text(const ExecutionSpace& exec, Crew<T>& crew, const Setting
     const auto choose = [&](std::span<const double> logits) {
       return draw(logits, settings.output.sample_temperature, random.uniform(i));
     };
-    crew.run([&](auto& executor) { executor.begin_next_token(source, position, choose); });
-    const std::int32_t token = crew.front().next_token();
+    const std::int32_t token = pipeline.next_token(source, position, choose);
     if (token == end) break;
     tokens.push_back(token);
   }
   return tokenizer->decode(tokens);
 }
 
-template std::string sample_text<float>(const ExecutionSpace&, Crew<float>&, const Settings&);
-template std::string sample_text<double>(const ExecutionSpace&, Crew<double>&, const Settings&);
+template std::string sample_text<float>(const ExecutionSpace&, pipeline::Pipeline<float>&, const Settings&);
+template std::string sample_text<double>(const ExecutionSpace&, pipeline::Pipeline<double>&, const Settings&);
 
 }  // namespace strait::app

@@ -1,6 +1,7 @@
 #include "strait/app/trainer.hpp"
 
 #include "strait/app/agreement.hpp"
+#include "strait/app/diagnostics.hpp"
 #include "strait/app/model_file.hpp"
 #include "strait/app/report.hpp"
 #include "strait/app/signals.hpp"
@@ -48,13 +49,17 @@ Trainer<T>::Trainer(const ExecutionSpace& exec, MPI_Comm communicator, const Com
       line_(line),
       deck_(deck),
       settings_(settings),
+      codec_(codec),
       store_(settings.output.directory + "/checkpoints", settings.checkpoint.keep),
       log_(communicator, settings.pipeline.stages, settings.pipeline.stages - 1) {
   agree(communicator_, [&] { feed_.emplace(settings_); });
   open_output();
   // Not in an agreement: executors open their channels together.
-  crew_.emplace(exec_, settings_.pipeline_setup(), codec, communicator_, settings_.pipeline.emulated,
-                Watchdog(rank_));
+  if (settings_.pipeline.emulated) {
+    pipeline_.emplace(exec_, settings_.pipeline_setup(), codec);
+  } else {
+    pipeline_.emplace(exec_, settings_.pipeline_setup(), codec, communicator_, Watchdog(rank_));
+  }
   if (line_.restart) restart(*line_.restart);
   open_metrics();
   if (is_root()) print_header();
@@ -108,7 +113,7 @@ void Trainer<T>::restart(const std::string& from) {
 
   std::vector<std::string> notes;
   agree(communicator_, [&] {
-    const RunState state = load_model<T>(exec_, path + "/model.h5", crew_->executors(), notes);
+    const RunState state = load_model<T>(exec_, path + "/model.h5", pipeline_->executors(), notes);
     step_ = first_step_ = state.step;
     tokens_ = state.tokens;
   });
@@ -125,7 +130,8 @@ void Trainer<T>::open_metrics() {
     layout.stages = settings_.pipeline.stages;
     for (const auto& span : settings_.pipeline_setup().spans) {
       if (!span.has_head)
-        layout.boundaries.push_back({.after_layer = span.last_layer - 1, .diagnostics = {}});
+        layout.boundaries.push_back(
+            {.after_layer = span.last_layer - 1, .diagnostics = diagnostics_columns(codec_)});
     }
     const MetricsAttributes attributes = {
         {"deck", deck_.effective()}, {"deck_as_given", deck_.as_given()},
@@ -143,6 +149,7 @@ ExitCode Trainer<T>::run() {
   if (!checkpointed_ && settings_.checkpoint.interval > 0) write_checkpoint();
   while (step_ < settings_.run.steps && !stopping_) {
     train_step();
+    if (due(codec_.diagnostics_interval())) write_diagnostics();
     const bool last = stopping_ || step_ == settings_.run.steps;
     if (last || due(settings_.output.log_interval)) write_metrics();
     if (settings_.training.validation_interval > 0 &&
@@ -187,8 +194,7 @@ void Trainer<T>::train_step() {
     const bool late = settings_.run.time_limit > 0.0 && since_start_.seconds() > settings_.run.time_limit;
     return stop_signal() != 0 || late ? stop : proceed;
   };
-  crew_->run([&](auto& executor) { executor.begin_step(info, feed_->training(exec_, step_)); });
-  const pipeline::StepResult& result = crew_->front().result();
+  const pipeline::StepResult result = pipeline_->step(info, feed_->training(exec_, step_));
   heed(result);
 
   ++step_;
@@ -202,7 +208,7 @@ void Trainer<T>::train_step() {
   record.seconds = watch.seconds();
   record.tokens_per_second = static_cast<double>(settings_.tokens_per_step()) / record.seconds;
   seconds_training_ += record.seconds;
-  log_.add(std::move(record), *crew_, result);
+  log_.add(std::move(record), *pipeline_, result);
 }
 
 /// What the ranks told each other at the end of a step.
@@ -231,15 +237,13 @@ void Trainer<T>::heed(const pipeline::StepResult& result) {
 template <class T>
 void Trainer<T>::validate() {
   const Stopwatch watch;
-  crew_->run([&](auto& executor) {
-    executor.begin_evaluation(settings_.training.validation_micro_batches(), feed_->validation(exec_));
-  });
-  last_validation_ = crew_->front().evaluated_loss();
+  last_validation_ =
+      pipeline_->evaluate(settings_.training.validation_micro_batches(), feed_->validation(exec_));
   agree(communicator_, [&] {
     if (feed_->error()) throw *feed_->error();
     if (is_root()) metrics_->append_validation(step_, last_validation_);
   });
-  for (auto& executor : crew_->executors()) executor->take_statistics();  // these are not of a step
+  for (auto& executor : pipeline_->executors()) executor->take_statistics();  // these are not of a step
   seconds_validation_ += watch.seconds();
   if (is_root()) {
     fmt::print("validation after {} steps: loss {:.4f} nats per token\n", step_, last_validation_);
@@ -259,7 +263,7 @@ void Trainer<T>::write_checkpoint() {
   const auto path = store_.partial_path(step_);
   save_model<T>(exec_, communicator_, path / "model.h5",
                 {.step = step_, .tokens = tokens_, .seed = static_cast<std::int64_t>(settings_.run.seed)},
-                deck_.effective(), crew_->executors());
+                deck_.effective(), pipeline_->executors());
   agree(communicator_, [&] {
     if (!is_root()) return;
     metrics_->copy_closed_to(path / "metrics.h5");
@@ -273,12 +277,26 @@ template <class T>
 void Trainer<T>::write_metrics() {
   const Stopwatch watch;
   const std::vector<StepRecord> steps = log_.gather();
-  const std::vector<TraceRecord> trace = gather_trace(communicator_, *crew_);
+  const std::vector<TraceRecord> trace = gather_trace(communicator_, *pipeline_);
   agree(communicator_, [&] {
     for (const StepRecord& step : steps) metrics_->append_step(step);
     if (is_root() && !trace.empty()) metrics_->write_trace(trace);
   });
   if (is_root() && !steps.empty()) print_step(steps.back());
+  seconds_files_ += watch.seconds();
+}
+
+template <class T>
+void Trainer<T>::write_diagnostics() {
+  const Stopwatch watch;
+  const auto rows =
+      gather_diagnostics(exec_, communicator_, *pipeline_, codec_, settings_.pipeline.stages - 1);
+  agree(communicator_, [&] {
+    if (!is_root()) return;
+    for (std::size_t p = 0; p < rows.size(); ++p) {
+      metrics_->append_diagnostics(static_cast<int>(p), step_ - 1, rows[p]);
+    }
+  });
   seconds_files_ += watch.seconds();
 }
 
@@ -303,7 +321,7 @@ void Trainer<T>::print_step(const StepRecord& step) const {
 
 template <class T>
 void Trainer<T>::print_sample() {
-  const std::string text = sample_text(exec_, *crew_, settings_);
+  const std::string text = sample_text(exec_, *pipeline_, settings_);
   if (!is_root()) return;
   fmt::print("\nA sample of what the model writes:\n{}\n\n", text);
   std::fflush(stdout);

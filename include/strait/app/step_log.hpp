@@ -2,8 +2,8 @@
 // Collects what every rank did in each step on rank 0, a batch of steps at a time, for metrics.h5 and the
 // report.
 
-#include "strait/app/crew.hpp"
 #include "strait/app/metrics.hpp"
+#include "strait/pipeline/pipeline.hpp"
 
 #include <mpi.h>
 
@@ -34,7 +34,7 @@ class StepLog {
 
   /// What the executors of this process did in a step; `step` is filled but for what comes from other ranks.
   template <class T>
-  void add(StepRecord step, Crew<T>& crew, const pipeline::StepResult& result);
+  void add(StepRecord step, pipeline::Pipeline<T>& pipeline, const pipeline::StepResult& result);
 
   /// Steps added since the last call, in order, complete on rank 0 and empty elsewhere. Collective.
   std::vector<StepRecord> gather();
@@ -58,6 +58,6 @@ class StepLog {
 /// The actions of the last traced step of all ranks, on rank 0; each rank's clock starts with its step.
 /// Collective.
 template <class T>
-std::vector<TraceRecord> gather_trace(MPI_Comm communicator, Crew<T>& crew);
+std::vector<TraceRecord> gather_trace(MPI_Comm communicator, pipeline::Pipeline<T>& pipeline);
 
 }  // namespace strait::app

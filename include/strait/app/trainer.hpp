@@ -4,10 +4,10 @@
 #include "strait/app/batch_feed.hpp"
 #include "strait/app/checkpoint.hpp"
 #include "strait/app/command_line.hpp"
-#include "strait/app/crew.hpp"
 #include "strait/app/metrics.hpp"
 #include "strait/app/settings.hpp"
 #include "strait/app/step_log.hpp"
+#include "strait/pipeline/pipeline.hpp"
 
 #include <mpi.h>
 
@@ -37,6 +37,7 @@ class Trainer {
   void validate();
   void write_checkpoint();
   void write_metrics();
+  void write_diagnostics();
   void print_header() const;
   void print_step(const StepRecord& step) const;
   void print_sample();
@@ -51,11 +52,12 @@ class Trainer {
   const CommandLine& line_;
   const Deck& deck_;
   const Settings& settings_;
+  const codec::Codec<T>& codec_;
   Stopwatch since_start_;
 
   CheckpointStore store_;  ///< used by rank 0
   std::optional<BatchFeed> feed_;
-  std::optional<Crew<T>> crew_;
+  std::optional<pipeline::Pipeline<T>> pipeline_;
   std::optional<MetricsFile> metrics_;  ///< on rank 0
   StepLog log_;
 
