@@ -6,7 +6,8 @@
 set(strait_test_environment
   "OMP_NUM_THREADS=1" "OMP_PROC_BIND=false"
   "ASAN_OPTIONS=detect_leaks=0"  # MPI and its network layers keep what they allocate at start
-  "UBSAN_OPTIONS=print_stacktrace=1")
+  "UBSAN_OPTIONS=print_stacktrace=1"
+  "STRAIT_SOURCE_DIR=${PROJECT_SOURCE_DIR}")
 
 function(strait_add_test source)
   get_filename_component(module "${source}" DIRECTORY)
@@ -40,5 +41,5 @@ function(strait_add_python_test source)
   string(REGEX REPLACE "_test$" "" subject "${subject}")
   add_test(NAME ${module}.${subject} COMMAND "${STRAIT_PYTHON}" "${CMAKE_CURRENT_SOURCE_DIR}/${source}")
   set_tests_properties(${module}.${subject} PROPERTIES PROCESSORS 2 LABELS "${module};process" TIMEOUT 1200
-    ENVIRONMENT "${strait_test_environment};PYTHONDONTWRITEBYTECODE=1;STRAIT_EXECUTABLE=$<TARGET_FILE:strait>;STRAIT_MPIEXEC=${STRAIT_LAUNCHER};STRAIT_SOURCE_DIR=${PROJECT_SOURCE_DIR};STRAIT_BINARY_DIR=${PROJECT_BINARY_DIR};STRAIT_SANITIZE=${STRAIT_SANITIZE}")
+    ENVIRONMENT "${strait_test_environment};PYTHONDONTWRITEBYTECODE=1;STRAIT_EXECUTABLE=$<TARGET_FILE:strait>;STRAIT_MPIEXEC=${STRAIT_LAUNCHER};STRAIT_BINARY_DIR=${PROJECT_BINARY_DIR};STRAIT_SANITIZE=${STRAIT_SANITIZE}")
 endfunction()
