@@ -1,7 +1,7 @@
 // Every kernel, allocation and region of a training run has a label that says whose it is:
 // strait::topic::what.
 #include "support/kokkos_tools.hpp"
-#include "support/pipelines.hpp"
+#include "support/projection.hpp"
 
 #include <gtest/gtest.h>
 
@@ -54,11 +54,17 @@ void expect_proper_training() {
     const char* optimizer = tied ? "muon" : "adamw";
     train_in_process<T>(exec, {.stages = 3, .micro_batches = 3, .tied = tied, .optimizer = optimizer}, 2);
   }
+  for (const codec::AnchorKind anchors : all_anchors) {
+    const auto setup = setup_of({.stages = 3});
+    pipeline::Pipeline<T> pipeline(exec, setup, codec::ProjectionCodec<T>(projection<T>(anchors)));
+    train(exec, pipeline, setup.model.vocab, 2);
+    sender(pipeline, 0).diagnose(exec);
+  }
   expect_proper(recorder.kernels());
   expect_proper(recorder.regions());
   expect_proper(recorder.allocations());
   for (const char* topic :
-       {"rms_norm", "rope", "attention", "swiglu", "embedding", "cross_entropy", "adamw", "msign"}) {
+       {"rms_norm", "rope", "attention", "swiglu", "embedding", "cross_entropy", "adamw", "msign", "codec"}) {
     EXPECT_TRUE(any_begins_with(recorder.kernels(), std::string("strait::") + topic)) << topic;
   }
 }
