@@ -5,8 +5,11 @@
 #include <dlfcn.h>
 #include <mpi.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
+#include <vector>
 
 namespace strait {
 
@@ -21,6 +24,21 @@ void use_one_blas_thread() {
   }
 }
 
+/// Takes the options that are Kokkos' own out of the command line. It would read some without its prefix too,
+/// and answer --help.
+void initialize_kokkos(int& argc, char** argv) {
+  char** const end = argv + argc;
+  char** const own = std::stable_partition(
+      argv + 1, end, [](const char* word) { return !std::string_view(word).starts_with("--kokkos-"); });
+  std::vector<char*> words = {argv[0]};
+  words.insert(words.end(), own, end);
+  int count = static_cast<int>(words.size());
+  words.push_back(nullptr);
+  Kokkos::initialize(count, words.data());
+  *own = nullptr;
+  argc = static_cast<int>(own - argv);
+}
+
 }  // namespace
 
 Environment::Environment(int& argc, char** argv) {
@@ -28,7 +46,7 @@ Environment::Environment(int& argc, char** argv) {
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
   MPI_Comm_size(MPI_COMM_WORLD, &size_);
-  Kokkos::initialize(argc, argv);
+  initialize_kokkos(argc, argv);
   use_one_blas_thread();
 }
 
