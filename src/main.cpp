@@ -15,7 +15,8 @@ int main(int argc, char** argv) {
     return static_cast<int>(strait::app::run(argc, argv, environment.communicator()));
   } catch (const strait::app::AgreedError& error) {
     return static_cast<int>(error.code());
-  } catch (const strait::Error& error) {
+  } catch (...) {
+    const strait::Error error = strait::app::current_error();
     std::fflush(stdout);
     std::fprintf(stderr, "%s\n", error.what());
     environment.abort(error.code());

@@ -3,19 +3,32 @@
 #include <cstdio>
 #include <new>
 #include <optional>
+#include <string>
+#include <system_error>
 
 namespace strait::app {
+
+Error current_error() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
+    return Error(ExitCode::environment, "strait: out of memory");
+  } catch (const std::system_error& error) {
+    return Error(ExitCode::io, std::string("strait: ") + error.what());
+  } catch (const std::exception& error) {
+    const std::string text = error.what();  // Kokkos appends a traceback
+    return Error(ExitCode::environment, "strait: " + text.substr(0, text.find('\n')));
+  }
+}
 
 void agree(MPI_Comm communicator, const std::function<void()>& body) {
   std::optional<Error> error;
   try {
     body();
-  } catch (const Error& caught) {
-    error = caught;
-  } catch (const std::bad_alloc&) {
-    error = Error(ExitCode::environment, "strait: out of memory");
-  } catch (const std::exception& caught) {
-    error = Error(ExitCode::environment, std::string("strait: ") + caught.what());
+  } catch (...) {
+    error = current_error();
   }
 
   int rank = 0;

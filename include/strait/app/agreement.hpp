@@ -15,8 +15,11 @@ class AgreedError : public Error {
   explicit AgreedError(ExitCode code) : Error(code, "") {}
 };
 
-/// Runs `body` on every rank of `communicator`; `body` must not communicate. If it throws an Error anywhere,
-/// the lowest such rank prints its line and every rank throws AgreedError with that rank's code.
+/// The exception that is being handled as an Error of one line, whatever it was thrown as.
+Error current_error();
+
+/// Runs `body` on every rank of `communicator`; `body` must not communicate. If it throws anywhere, the
+/// lowest such rank prints its line and every rank throws AgreedError with that rank's code.
 void agree(MPI_Comm communicator, const std::function<void()>& body);
 
 }  // namespace strait::app
