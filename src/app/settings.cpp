@@ -1,5 +1,7 @@
 #include "strait/app/settings.hpp"
 
+#include "strait/data/tokenizer.hpp"
+
 namespace strait::app {
 
 Settings Settings::from_deck(const Deck& deck) {
@@ -18,6 +20,15 @@ Settings Settings::from_deck(const Deck& deck) {
     training.reject("validation_interval",
                     fmt::format("is {}, expected 0 where data.validation names no file",
                                 settings.training.validation_interval));
+  }
+  if (settings.output.sample_tokens > 0) {
+    const auto vocabulary = data::make_tokenizer(settings.data.tokenizer)->vocabulary();
+    if (vocabulary > settings.model.vocab) {
+      deck.table("output").reject(
+          "sample_tokens",
+          fmt::format("is {}, expected 0 where the tokenizer has {} ids and model.vocab is {}",
+                      settings.output.sample_tokens, vocabulary, settings.model.vocab));
+    }
   }
   return settings;
 }
