@@ -81,7 +81,7 @@ MpiTransport::MpiTransport(const ExecutionSpace& exec, MPI_Comm communicator, in
   MPI_Comm_dup(communicator, &communicator_);
   int* largest_tag = nullptr;
   int found = 0;
-  MPI_Comm_get_attr(communicator_, MPI_TAG_UB, &largest_tag, &found);
+  MPI_Comm_get_attr(MPI_COMM_WORLD, MPI_TAG_UB, &largest_tag, &found);
   const int needed = (boundaries + 1) * channels * micro_batch_tags;
   if (found && *largest_tag < needed) {
     fail(ExitCode::environment, "strait: this MPI has tags up to {}, {} boundaries need {}", *largest_tag,
