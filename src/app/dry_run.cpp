@@ -5,6 +5,8 @@
 #include "strait/pipeline/stage_unit.hpp"
 #include "strait/pipeline/verifier.hpp"
 
+#include <algorithm>
+
 namespace strait::app {
 
 namespace {
@@ -62,6 +64,7 @@ std::string describe_run(const Settings& settings, const codec::Codec<T>& codec)
   }
   for (int boundary = 0; boundary + 1 < setup.stages(); ++boundary) {
     const auto bounds = codec.bounds(pipeline::boundary_shape(setup, boundary, 1));
+    pipeline::check_message_size(std::max(bounds.forward, bounds.backward));
     line(fmt::format("boundary {}", boundary),
          fmt::format("after layer {}, at most {} forward, {} back and {} to synchronise per step",
                      setup.spans[boundary].last_layer - 1,
