@@ -110,15 +110,12 @@ struct MetricsFile::Implementation {
     tables.each([](auto& column, const auto&...) { column.flush(); });
     flushed = std::chrono::steady_clock::now();
   }
-  void flush_when_due() {
-    if (std::chrono::steady_clock::now() - flushed >= flush_interval) flush();
-  }
 
   io::File file;
   MetricsTables tables;
   TraceDatasets trace;
   std::int64_t steps = 0;
-  std::chrono::steady_clock::time_point flushed{};  // the first row is written at once
+  std::chrono::steady_clock::time_point flushed{};  // the first rows are due at once
 };
 
 MetricsFile::MetricsFile(std::unique_ptr<Implementation> implementation)
@@ -173,13 +170,11 @@ void MetricsFile::append_step(const StepRecord& record) {
     table.memory_bytes.pending.push_back(record.stages[s].memory_bytes);
   }
   ++implementation_->steps;
-  implementation_->flush_when_due();
 }
 
 void MetricsFile::append_validation(std::int64_t step, double loss) {
   implementation_->tables.validation.step.pending.push_back(step);
   implementation_->tables.validation.loss.pending.push_back(loss);
-  implementation_->flush_when_due();
 }
 
 void MetricsFile::append_diagnostics(int boundary, std::int64_t step, const std::vector<double>& values) {
@@ -187,7 +182,6 @@ void MetricsFile::append_diagnostics(int boundary, std::int64_t step, const std:
   ensure(values.size() == table.values.size(), "one value for each diagnostic of the layout");
   table.step.pending.push_back(step);
   for (std::size_t i = 0; i < values.size(); ++i) table.values[i].pending.push_back(values[i]);
-  implementation_->flush_when_due();
 }
 
 void MetricsFile::write_trace(const std::vector<TraceRecord>& records) {
@@ -211,6 +205,10 @@ void MetricsFile::write_trace(const std::vector<TraceRecord>& records) {
 }
 
 void MetricsFile::flush() { implementation_->flush(); }
+
+void MetricsFile::flush_when_due() {
+  if (std::chrono::steady_clock::now() - implementation_->flushed >= flush_interval) flush();
+}
 
 void MetricsFile::copy_closed_to(const std::string& path) {
   implementation_->flush();

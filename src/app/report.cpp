@@ -48,7 +48,7 @@ std::string report_text(const Report& report, const StepLog& log) {
                               duration_text(report.seconds_validation), duration_text(report.seconds_files)));
   for (std::size_t rank = 0; rank < log.ranks().size(); ++rank) {
     const RankTotals& totals = log.ranks()[rank];
-    const auto share = [&](double seconds) { return 100.0 * seconds / report.seconds_training; };
+    const auto share = [&](double seconds) { return 100.0 * seconds / totals.seconds; };
     line(
         fmt::format("rank {}", rank),
         fmt::format("compute {:.1f} %, wait {:.1f} %, communication {:.1f} %, input {:.1f} %, peak memory {}",

@@ -10,7 +10,7 @@ namespace strait::app {
 namespace {
 
 // A row: what one rank of the pipeline did in one step.
-enum Column { compute, communication, wait, input, memory, gradient_norm, first_boundary };
+enum Column { seconds, compute, communication, wait, input, memory, gradient_norm, first_boundary };
 constexpr std::size_t per_boundary = 3;
 
 int size_of(MPI_Comm communicator) {
@@ -53,10 +53,12 @@ template <class T>
 void StepLog::add(StepRecord step, pipeline::Pipeline<T>& pipeline, const pipeline::StepResult& result) {
   step.boundaries.resize(boundaries_);
   step.stages.resize(ranks_);
+  const double step_seconds = step.seconds;
   steps_.push_back(std::move(step));
   for (auto& executor : pipeline.executors()) {
     const pipeline::Statistics statistics = executor->take_statistics();
     std::vector<double> row(row_length());
+    row[seconds] = step_seconds;
     row[compute] = statistics.seconds_compute;
     row[communication] = statistics.seconds_communication;
     row[wait] = statistics.seconds_wait;
@@ -97,6 +99,7 @@ void StepLog::absorb(StepRecord& step, int rank, const double* row) {
                        .gradient_norm = row[gradient_norm],
                        .memory_bytes = static_cast<std::int64_t>(row[memory])};
   RankTotals& totals = rank_totals_[rank];
+  totals.seconds += row[seconds];
   totals.compute += row[compute];
   totals.communication += row[communication];
   totals.wait += row[wait];

@@ -9,6 +9,8 @@
 #include "strait/app/units_text.hpp"
 #include "strait/core/version.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 namespace strait::app {
@@ -54,12 +56,13 @@ Trainer<T>::Trainer(const ExecutionSpace& exec, MPI_Comm communicator, const Com
       log_(communicator, settings.pipeline.stages, settings.pipeline.stages - 1) {
   agree(communicator_, [&] { feed_.emplace(settings_); });
   open_output();
-  // Not in an agreement: executors open their channels together.
-  if (settings_.pipeline.emulated) {
-    pipeline_.emplace(exec_, settings_.pipeline_setup(), codec);
-  } else {
-    pipeline_.emplace(exec_, settings_.pipeline_setup(), codec, communicator_, Watchdog(rank_));
-  }
+  agree(communicator_, [&] {  // transports meet before anything can fail on one rank alone
+    if (settings_.pipeline.emulated) {
+      pipeline_.emplace(exec_, settings_.pipeline_setup(), codec);
+    } else {
+      pipeline_.emplace(exec_, settings_.pipeline_setup(), codec, communicator_, Watchdog(rank_));
+    }
+  });
   if (line_.restart) restart(*line_.restart);
   open_metrics();
   if (is_root()) print_header();
@@ -136,7 +139,7 @@ void Trainer<T>::open_metrics() {
     const MetricsAttributes attributes = {
         {"deck", deck_.effective()}, {"deck_as_given", deck_.as_given()},
         {"git_hash", git_hash()},    {"kokkos", kokkos_summary()},
-        {"mpi", mpi_summary()},      {"ranks", std::int64_t{settings_.pipeline.stages}},
+        {"mpi", mpi_summary()},      {"ranks", std::int64_t{settings_.pipeline.ranks()}},
         {"command_line", line_.text}};
     metrics_.emplace(restarted_from_ ? MetricsFile::resume(*restarted_from_ / "metrics.h5", metrics_path(),
                                                            step_, attributes, layout)
@@ -147,18 +150,18 @@ void Trainer<T>::open_metrics() {
 template <class T>
 ExitCode Trainer<T>::run() {
   if (!checkpointed_ && settings_.checkpoint.interval > 0) write_checkpoint();
-  while (step_ < settings_.run.steps && !stopping_) {
+  while (!complete() && !stopping_) {
     train_step();
     if (due(codec_.diagnostics_interval())) write_diagnostics();
-    const bool last = stopping_ || step_ == settings_.run.steps;
+    const bool last = stopping_ || complete();
     if (last || due(settings_.output.log_interval)) write_metrics();
     if (settings_.training.validation_interval > 0 &&
-        (due(settings_.training.validation_interval) || step_ == settings_.run.steps)) {
+        (due(settings_.training.validation_interval) || complete())) {
       validate();
     }
     if (last || due(settings_.checkpoint.interval)) write_checkpoint();
   }
-  if (!stopping_ && settings_.output.sample_tokens > 0) print_sample();
+  if (complete() && settings_.output.sample_tokens > 0) print_sample();
   const double rate = matmul_rate<T>(exec_);
   if (is_root()) {
     Report report;
@@ -170,12 +173,14 @@ ExitCode Trainer<T>::run() {
     report.seconds_files = seconds_files_;
     report.flops_per_token = settings_.model.flops_per_token();
     report.matmul_rate = rate;
-    report.processes = settings_.pipeline.emulated ? 1 : settings_.pipeline.stages;
+    report.processes = settings_.pipeline.ranks();
     fmt::print("{}", report_text(report, log_));
     fmt::print("{:<12} {}\n", "output", settings_.output.directory);
-    agree(MPI_COMM_SELF, [&] { metrics_->close(); });
   }
-  return stopping_ ? ExitCode::stopped : ExitCode::done;
+  agree(communicator_, [&] {
+    if (is_root()) metrics_->close();
+  });
+  return complete() ? ExitCode::done : ExitCode::stopped;
 }
 
 template <class T>
@@ -190,7 +195,7 @@ void Trainer<T>::train_step() {
       (step_ - first_step_) % settings_.output.trace_interval == settings_.output.trace_interval - 1 ||
       step_ + 1 == settings_.run.steps;
   info.vote = [this]() -> int {
-    if (feed_->error()) return failed + static_cast<int>(feed_->error()->code());
+    if (feed_->error()) return failed;
     const bool late = settings_.run.time_limit > 0.0 && since_start_.seconds() > settings_.run.time_limit;
     return stop_signal() != 0 || late ? stop : proceed;
   };
@@ -214,22 +219,18 @@ void Trainer<T>::train_step() {
 /// What the ranks told each other at the end of a step.
 template <class T>
 void Trainer<T>::heed(const pipeline::StepResult& result) {
-  for (std::size_t rank = 0; rank < result.votes.size(); ++rank) {
-    const int vote = result.votes[rank];
-    if (vote < failed) continue;
-    const bool mine = settings_.pipeline.emulated ? true : static_cast<int>(rank) == rank_;
-    if (mine) std::fprintf(stderr, "%s\n", feed_->error()->what());
-    throw AgreedError(static_cast<ExitCode>(vote - failed));
-  }
-  if (!result.finite) {
+  const bool data_is_bad = std::find(result.votes.begin(), result.votes.end(), failed) != result.votes.end();
+  if (data_is_bad || !result.finite) {
     write_metrics();
-    if (is_root()) {
-      std::fprintf(stderr,
-                   "strait: step %lld: the loss or a gradient is not finite (loss %g, gradient norm %g); "
-                   "the weights are as before this step\n",
-                   static_cast<long long>(step_), result.loss, result.gradient_norm);
-    }
-    throw AgreedError(ExitCode::numerical);
+    agree(communicator_, [&] {
+      if (is_root()) metrics_->flush();
+      if (feed_->error()) throw *feed_->error();
+      if (data_is_bad) return;
+      fail(ExitCode::numerical,
+           "strait: step {}: the loss or a gradient is not finite (loss {:g}, gradient norm {:g}); the "
+           "weights are as before this step",
+           step_, result.loss, result.gradient_norm);
+    });
   }
   for (const int vote : result.votes) stopping_ = stopping_ || vote == stop;
 }
@@ -237,16 +238,23 @@ void Trainer<T>::heed(const pipeline::StepResult& result) {
 template <class T>
 void Trainer<T>::validate() {
   const Stopwatch watch;
-  last_validation_ =
+  const double loss =
       pipeline_->evaluate(settings_.training.validation_micro_batches(), feed_->validation(exec_));
   agree(communicator_, [&] {
     if (feed_->error()) throw *feed_->error();
-    if (is_root()) metrics_->append_validation(step_, last_validation_);
+    if (is_root()) {
+      metrics_->append_validation(step_, loss);
+      metrics_->flush_when_due();
+    }
+    if (!std::isfinite(loss)) {
+      fail(ExitCode::numerical, "strait: the validation after {} steps is not finite (loss {:g})", step_,
+           loss);
+    }
   });
   for (auto& executor : pipeline_->executors()) executor->take_statistics();  // these are not of a step
   seconds_validation_ += watch.seconds();
   if (is_root()) {
-    fmt::print("validation after {} steps: loss {:.4f} nats per token\n", step_, last_validation_);
+    fmt::print("validation after {} steps: loss {:.4f} nats per token\n", step_, loss);
     std::fflush(stdout);
   }
 }
@@ -254,8 +262,8 @@ void Trainer<T>::validate() {
 template <class T>
 void Trainer<T>::write_checkpoint() {
   if (checkpointed_ == step_) return;
-  const Stopwatch watch;
   write_metrics();
+  const Stopwatch watch;
   std::optional<PendingCheckpoint> pending;
   agree(communicator_, [&] {
     if (is_root()) pending.emplace(store_.begin(step_));
@@ -279,8 +287,10 @@ void Trainer<T>::write_metrics() {
   const std::vector<StepRecord> steps = log_.gather();
   const std::vector<TraceRecord> trace = gather_trace(communicator_, *pipeline_);
   agree(communicator_, [&] {
+    if (!is_root()) return;
     for (const StepRecord& step : steps) metrics_->append_step(step);
-    if (is_root() && !trace.empty()) metrics_->write_trace(trace);
+    if (!trace.empty()) metrics_->write_trace(trace);
+    metrics_->flush_when_due();
   });
   if (is_root() && !steps.empty()) print_step(steps.back());
   seconds_files_ += watch.seconds();
@@ -304,8 +314,11 @@ template <class T>
 void Trainer<T>::print_header() const {
   fmt::print("{}\n", version_summary());
   fmt::print("{:<12} {}\n", "run", settings_.run.name);
-  if (restarted_from_)
+  if (restarted_from_) {
     fmt::print("{:<12} from {}, {} steps done\n", "restart", restarted_from_->string(), step_);
+  } else if (line_.restart) {
+    fmt::print("{:<12} no checkpoint yet: a fresh run\n", "restart");
+  }
   std::fflush(stdout);
 }
 

@@ -144,9 +144,13 @@ TEST_F(Metrics, CanBeReadWhileTheyAreWritten) {
   };
   auto metrics = MetricsFile::create(path_, attributes, layout_of(2));
   EXPECT_THAT(losses_on_disk(), ElementsAre());
-  metrics.append_step(record_of(0, 2));  // the first row is there at once
+  metrics.append_step(record_of(0, 2));
+  EXPECT_THAT(losses_on_disk(), ElementsAre());
+  metrics.flush_when_due();  // the first time is due at once
   EXPECT_THAT(losses_on_disk(), ElementsAre(5.0));
   metrics.append_step(record_of(1, 2));
+  metrics.flush_when_due();
+  EXPECT_THAT(losses_on_disk(), ElementsAre(5.0));
   metrics.flush();
   EXPECT_THAT(losses_on_disk(), ElementsAre(5.0, 4.75));
 }

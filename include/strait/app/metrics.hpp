@@ -89,7 +89,7 @@ class MetricsFile {
   /// Steps in the file; the next record's step.
   std::int64_t steps() const;
 
-  /// Rows are kept back for at most about a second before readers see them.
+  /// Rows are kept back until a flush.
   void append_step(const StepRecord& record);
   void append_validation(std::int64_t step, double loss);
   /// One row of the diagnostics of boundary `p`, one value for each column of the layout.
@@ -100,6 +100,8 @@ class MetricsFile {
 
   /// Lets readers see everything.
   void flush();
+  /// The same, unless it was done within the last second.
+  void flush_when_due();
 
   /// Writes a closed copy for a checkpoint.
   void copy_closed_to(const std::string& path);

@@ -13,7 +13,8 @@ namespace strait::app {
 
 /// Sums over the run of one rank of the pipeline.
 struct RankTotals {
-  double compute = 0.0;  ///< seconds
+  double seconds = 0.0;  ///< in steps, on the rank's own clock
+  double compute = 0.0;  ///< seconds of these
   double communication = 0.0;
   double wait = 0.0;
   double input = 0.0;

@@ -43,6 +43,7 @@ class Trainer {
   void print_sample();
 
   bool is_root() const { return rank_ == 0; }
+  bool complete() const { return step_ >= settings_.run.steps; }
   bool due(std::int64_t interval) const { return interval > 0 && step_ % interval == 0; }
   std::string metrics_path() const { return settings_.output.directory + "/metrics.h5"; }
 
@@ -70,7 +71,6 @@ class Trainer {
   double seconds_training_ = 0.0;
   double seconds_files_ = 0.0;
   double seconds_validation_ = 0.0;
-  double last_validation_ = 0.0;
 };
 
 extern template class Trainer<float>;

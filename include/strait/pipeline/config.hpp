@@ -17,6 +17,8 @@ struct PipelineConfig {
   std::vector<int> split;  ///< layers per stage; empty: balanced by cost
   bool emulated = false;   ///< all stages on one rank, through the loopback transport
 
+  int ranks() const { return emulated ? 1 : stages; }  ///< of MPI
+
   /// Reads stages, schedule, split and emulate_stages, which replaces stages when it is not 0.
   static PipelineConfig from_deck(Table table);
 };
