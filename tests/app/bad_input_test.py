@@ -7,9 +7,9 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
-from strait_process import DECK, StraitTestCase  # noqa: E402
+from strait_process import DECK, EXECUTABLE, StraitTestCase  # noqa: E402
 
-DECK_ERROR, ENVIRONMENT, IO, NUMERICAL = 2, 3, 4, 5
+DECK_ERROR, ENVIRONMENT, IO, NUMERICAL, STOPPED = 2, 3, 4, 5, 75
 
 
 class BadDeck(StraitTestCase):
@@ -55,11 +55,26 @@ class BadDeck(StraitTestCase):
     def test_more_stages_than_layers(self):
         self.refuse(DECK_ERROR, ["stages", "4"], ranks=4)
 
+    def test_sample_of_more_ids_than_the_model_has(self):
+        self.refuse(DECK_ERROR, ["sample_tokens", "257", "64"], *self.sets(output__sample_tokens=5))
+
     def test_split_that_does_not_add_up(self):
         self.refuse(DECK_ERROR, ["split", "3"], *self.sets(pipeline__split="[1,1]"))
 
 
 class BadEnvironment(StraitTestCase):
+    def test_more_memory_than_there_is(self):
+        environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1"}
+        # More than any address space holds.
+        self.refuse(ENVIRONMENT, ["memory"], *self.sets(model__hidden=1_000_000, model__ffn_hidden=2_000_000_000),
+                    ranks=1, env=environment)
+
+    def test_console_on_a_full_disk(self):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run(self.command("--print-deck", ranks=1), stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(result.returncode, IO, result.stderr)
+        self.assertIn("space", result.stderr)
+
     def test_wrong_number_of_ranks(self):
         self.refuse(ENVIRONMENT, ["2", "3"], ranks=3, deck=self.deck(stages=2))
 
@@ -131,6 +146,43 @@ class BadCheckpoint(StraitTestCase):
 
     def test_restart_with_another_model(self):
         self.refuse(IO, ["shape"], "--restart", "latest", *self.sets(run__steps=6, model__ffn_hidden=48))
+
+
+class EveryRank(StraitTestCase):
+    """The launcher reports one code; here each rank's own is written down."""
+
+    def codes(self, *arguments):
+        file = self.folder / "codes"
+        keep = ["sh", "-c", f'"$@"; echo $? >> {file}', "sh"]
+        command = self.command(*arguments)
+        at = command.index(EXECUTABLE)
+        subprocess.run(command[:at] + keep + command[at:], capture_output=True, timeout=60)
+        return [int(word) for word in file.read_text().split()]
+
+    def test_success(self):
+        self.assertEqual(self.codes(), [0, 0])
+
+    def test_bad_deck(self):
+        self.assertEqual(self.codes(*self.sets(model__heads=3)), [DECK_ERROR] * 2)
+
+    def test_wrong_number_of_ranks(self):
+        self.assertEqual(self.codes(*self.sets(pipeline__stages=3)), [ENVIRONMENT] * 2)
+
+    def test_missing_data(self):
+        (self.folder / "train.bin").unlink()
+        self.assertEqual(self.codes(), [IO] * 2)
+
+    def test_bad_token_in_the_middle_of_a_run(self):
+        tokens = [1] * 3999 + [999]
+        (self.folder / "train.bin").write_bytes(struct.pack("<4000H", *tokens))
+        self.assertEqual(self.codes(*self.sets(run__steps=100)), [IO] * 2)
+
+    def test_numbers_that_are_not_finite(self):
+        overflow = self.sets(optimizer__learning_rate="1e30", optimizer__clip=0, run__steps=50)
+        self.assertEqual(self.codes(*overflow), [NUMERICAL] * 2)
+
+    def test_time_limit(self):
+        self.assertEqual(self.codes(*self.sets(run__steps=1000000, run__time_limit=0.5)), [STOPPED] * 2)
 
 
 @unittest.skipUnless(os.geteuid() == 0, "mounting a small tmpfs needs root")
