@@ -1,6 +1,7 @@
 # The short way to the common jobs; cmake --preset NAME gives every choice.
 
 .PHONY: all deps build quickstart check format perf docs
+.NOTPARALLEL:  # dependencies before builds; JOBS says how parallel a build is
 
 JOBS ?= $(shell nproc)
 PYTHON ?= /usr/bin/python3
