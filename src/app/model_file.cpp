@@ -85,13 +85,22 @@ std::optional<io::Group> anchors_for(const io::Group& root, pipeline::StageUnit<
   return found;
 }
 
+/// Under which parameter the optimiser's state of each lies in the file.
+model::StoredName state_name(const std::optional<io::Group>& anchors) {
+  const std::string stage = anchors ? anchors->path().substr(std::string("/anchors/").size()) : "";
+  return [stage](const model::ParameterInfo& info) -> std::string {
+    if (!is_anchor(info)) return info.name;
+    return stage.empty() ? stage : fmt::format("anchors.{}.weight", stage);
+  };
+}
+
 template <class T>
 void load_unit(const ExecutionSpace& exec, const io::Group& root, pipeline::StageUnit<T>& unit,
                std::vector<std::string>& notes) {
   const auto anchors = has_anchors(unit) ? anchors_for(root, unit) : std::nullopt;
   model::load_parameters(exec, root, unit.stage().layout(), unit.stage().weights(),
                          weight_name(anchors ? anchors->path().substr(1) : ""));
-  unit.optimizer().load(exec, root.group("optimizer"));
+  unit.optimizer().load(exec, root.group("optimizer"), state_name(anchors));
 
   const int first_layer = unit.stage().span().first_layer;
   const int last_layer = unit.stage().span().last_layer - 1;

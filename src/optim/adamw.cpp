@@ -70,9 +70,10 @@ void AdamW<T>::save(const ExecutionSpace& exec, io::Group group) const {
 }
 
 template <class T>
-void AdamW<T>::load(const ExecutionSpace& exec, const io::Group& group) {
-  model::load_parameters(exec, group.group("mean"), state_layout_, mean_);
-  model::load_parameters(exec, group.group("square"), state_layout_, square_);
+void AdamW<T>::load(const ExecutionSpace& exec, const io::Group& group,
+                    const model::StoredName& stored_name) {
+  model::load_parameters(exec, group.group("mean"), state_layout_, mean_, stored_name);
+  model::load_parameters(exec, group.group("square"), state_layout_, square_, stored_name);
   step_ = group.attribute<std::int64_t>("step");
 }
 

@@ -28,7 +28,8 @@ class AdamW : public Optimizer<T> {
 
   /// mean/<name>, square/<name> and the attribute `step`.
   void save(const ExecutionSpace& exec, io::Group group) const override;
-  void load(const ExecutionSpace& exec, const io::Group& group) override;
+  void load(const ExecutionSpace& exec, const io::Group& group,
+            const model::StoredName& stored_name) override;
 
  private:
   /// Parameters that lie one after the other and decay alike: one launch.

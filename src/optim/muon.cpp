@@ -76,9 +76,9 @@ void Muon<T>::save(const ExecutionSpace& exec, io::Group group) const {
 }
 
 template <class T>
-void Muon<T>::load(const ExecutionSpace& exec, const io::Group& group) {
-  model::load_parameters(exec, group.group("momentum"), matrices_, momentum_);
-  rest_.load(exec, group);
+void Muon<T>::load(const ExecutionSpace& exec, const io::Group& group, const model::StoredName& stored_name) {
+  model::load_parameters(exec, group.group("momentum"), matrices_, momentum_, stored_name);
+  rest_.load(exec, group, stored_name);
 }
 
 template class Muon<float>;

@@ -26,7 +26,8 @@ class Muon : public Optimizer<T> {
 
   /// momentum/<name> of the matrices beside AdamW's state of the rest.
   void save(const ExecutionSpace& exec, io::Group group) const override;
-  void load(const ExecutionSpace& exec, const io::Group& group) override;
+  void load(const ExecutionSpace& exec, const io::Group& group,
+            const model::StoredName& stored_name) override;
 
  private:
   /// A matrix that any of some matrices, or its transpose, fits into.

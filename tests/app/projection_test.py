@@ -90,12 +90,16 @@ class Projection(StraitTestCase):
         # Cuts after layers 0 and 2 of three: the last is not in a file of two stages.
         with self.checkpoint(whole, 4) as old:
             middle, anchors, received = old["boundary/1/A"][:], old["anchors/1/E"][:], old["anchors/2/E"][:]
+            mean = old["optimizer/mean/anchors.2.weight"][:]
         fresh, said = self.run_into("fresh", "--restart", whole / "checkpoints" / "step_4", ranks=2, run__steps=5,
                                     codec__projector_interval=100, optimizer__learning_rate=0)
         with self.checkpoint(fresh, 5) as new:
             np.testing.assert_array_equal(new["boundary/0/A"][:], middle)
             np.testing.assert_array_equal(new["anchors/0/E"][:], anchors)
             np.testing.assert_array_equal(new["anchors/1/E"][:], received)
+            # Rows of tokens that the one further step did not meet only decay.
+            ratio = new["optimizer/mean/anchors.1.weight"][:][mean != 0] / mean[mean != 0]
+            self.assertGreater(np.mean(np.abs(ratio - 0.9) < 1e-3), 0.01)
         _, said = self.run_into("moved", "--restart", fresh / "checkpoints" / "step_5", ranks=3,
                                 pipeline__split="[1,2,1]")
         self.assertIn("the boundary after layer 0 is new: its codec starts afresh", said)

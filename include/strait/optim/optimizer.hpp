@@ -3,7 +3,7 @@
 
 #include "strait/core/deck.hpp"
 #include "strait/io/hdf5.hpp"
-#include "strait/model/parameters.hpp"
+#include "strait/model/parameter_io.hpp"
 
 #include <memory>
 
@@ -28,7 +28,9 @@ class Optimizer {
 
   /// State by parameter name, so that it can be read back on other cuts.
   virtual void save(const ExecutionSpace& exec, io::Group group) const = 0;
-  virtual void load(const ExecutionSpace& exec, const io::Group& group) = 0;
+  /// `stored_name` says under which parameter's name the state of each lies; what it leaves out starts anew.
+  virtual void load(const ExecutionSpace& exec, const io::Group& group,
+                    const model::StoredName& stored_name = model::own_name) = 0;
 };
 
 /// Everything of [optimizer].
