@@ -119,6 +119,10 @@ void Trainer<T>::restart(const std::string& from) {
     const RunState state = load_model<T>(exec_, path + "/model.h5", pipeline_->executors(), notes);
     step_ = first_step_ = state.step;
     tokens_ = state.tokens;
+    if (is_root() && static_cast<std::uint64_t>(state.seed) != settings_.run.seed) {
+      notes.push_back(fmt::format("run.seed was {} and is {}: the data come in another order from here",
+                                  state.seed, settings_.run.seed));
+    }
   });
   for (const auto& note : notes) fmt::print("{}\n", note);
   checkpointed_ = step_;

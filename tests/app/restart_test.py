@@ -56,8 +56,19 @@ class Restart(StraitTestCase):
             np.testing.assert_allclose(self.losses(output), self.losses(whole), rtol=1e-5)
 
     def test_restart_latest_without_a_checkpoint_starts_fresh(self):
-        self.succeed("--restart", "latest", *self.sets(run__steps=2))
+        result = self.succeed("--restart", "latest", *self.sets(run__steps=2))
+        self.assertIn("fresh", result.stdout)
         self.assertEqual(len(self.losses(self.output)), 2)
+
+    def test_restart_latest_of_a_finished_run_has_nothing_to_do(self):
+        self.succeed(*self.sets(run__steps=2))
+        self.assertIn("no step", self.succeed("--restart", "latest", *self.sets(run__steps=2)).stdout)
+        self.assertEqual(len(self.losses(self.output)), 2)
+
+    def test_another_seed_is_said(self):
+        self.succeed(*self.sets(run__steps=2))
+        result = self.succeed("--restart", "latest", *self.sets(run__steps=3, run__seed=9))
+        self.assertIn("run.seed was 1 and is 9", result.stdout)
 
     def test_stop_signal_leaves_a_checkpoint_and_75(self):
         process = subprocess.Popen(self.command(*self.sets(run__steps=1000000)), stdout=subprocess.PIPE,
