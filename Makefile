@@ -38,6 +38,8 @@ perf: deps
 	cmake --build --preset release --parallel $(JOBS)
 	for benchmark in $(BUILD)/perf/*_benchmark; do OPENBLAS_NUM_THREADS=1 $$benchmark || exit 1; done
 
-# The deck reference, from the code that reads the deck.
+# The deck reference, from the code that reads the deck; these overrides make it read the keys of every component.
+ALL_KEYS := --set optimizer.name=muon --set codec.name=mapl --set codec.rank=40
+
 docs: build
-	$(BUILD)/strait --deck-reference inputs/quickstart.toml > docs/deck.md
+	{ cat docs/deck_head.md; $(BUILD)/strait inputs/quickstart.toml --deck-reference $(ALL_KEYS); } > docs/deck.md
