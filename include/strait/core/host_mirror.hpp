@@ -6,17 +6,33 @@
 
 namespace strait {
 
-/// A host copy of `view` with its contents; waits for `exec`. Read it freely: it never aliases the tensor.
+namespace host_mirror_detail {
+
+/// Room for the contents of `view` without gaps. (The layout that a View states may hold its stride.)
+template <class Space, class View>
+auto packed_like(const View& view) {
+  Kokkos::LayoutRight extents;
+  for (int r = 0; r < static_cast<int>(View::rank); ++r) extents.dimension[r] = view.extent(r);
+  return Kokkos::View<typename View::non_const_data_type, Kokkos::LayoutRight, Space>(
+      Kokkos::view_alloc(Kokkos::WithoutInitializing, "strait::core::mirror"), extents);
+}
+
+}  // namespace host_mirror_detail
+
+/// Uninitialised host memory for the contents of `view`, without gaps: to be filled and handed to to_device.
+template <class View>
+auto host_like(const View& view) {
+  return host_mirror_detail::packed_like<HostSpace>(view);
+}
+
+/// A host copy of `view` with its contents, without gaps; waits for `exec`. It never aliases the tensor.
 template <class View>
 auto to_host(const ExecutionSpace& exec, const View& view) {
-  using Data = typename View::non_const_data_type;
-  Kokkos::View<Data, Kokkos::LayoutRight, HostSpace> host(
-      Kokkos::view_alloc(Kokkos::WithoutInitializing, "strait::core::host_mirror"), view.layout());
+  const auto host = host_like(view);
   if (host_accessible || view.span_is_contiguous()) {
     Kokkos::deep_copy(exec, host, view);
   } else {  // Kokkos copies strided rows within a memory space only.
-    const Kokkos::View<Data, Kokkos::LayoutRight, MemorySpace> packed(
-        Kokkos::view_alloc(Kokkos::WithoutInitializing, "strait::core::packed"), view.layout());
+    const auto packed = host_mirror_detail::packed_like<MemorySpace>(view);
     Kokkos::deep_copy(exec, packed, view);
     Kokkos::deep_copy(exec, host, packed);
   }
@@ -27,8 +43,16 @@ auto to_host(const ExecutionSpace& exec, const View& view) {
 /// Fills `view` from `host`, of the same extents; waits, so that `host` may be reused.
 template <class View, class HostView>
 void to_device(const ExecutionSpace& exec, const View& view, const HostView& host) {
-  ensure(view.span() == host.span(), "to_device: extents differ");
-  Kokkos::deep_copy(exec, view, host);
+  for (int r = 0; r < static_cast<int>(View::rank); ++r) {
+    ensure(view.extent(r) == host.extent(r), "to_device: extents agree");
+  }
+  if (host_accessible || (view.span_is_contiguous() && host.span_is_contiguous())) {
+    Kokkos::deep_copy(exec, view, host);
+  } else {
+    const auto packed = host_mirror_detail::packed_like<MemorySpace>(view);
+    Kokkos::deep_copy(exec, packed, host);
+    Kokkos::deep_copy(exec, view, packed);
+  }
   fence(exec, "strait::core::to_device: the host buffer may be reused");
 }
 

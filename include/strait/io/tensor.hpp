@@ -28,8 +28,7 @@ void write_tensor(Group group, const std::string& name, const ExecutionSpace& ex
 /// Fills `view` from dataset `name`, which must have its shape; the precision may differ. Waits for `exec`.
 template <class View>
 void read_tensor(const Group& group, const std::string& name, const ExecutionSpace& exec, const View& view) {
-  Kokkos::View<typename View::non_const_data_type, Kokkos::LayoutRight, HostSpace> host(
-      Kokkos::view_alloc(Kokkos::WithoutInitializing, "strait::io::read_tensor"), view.layout());
+  const auto host = host_like(view);
   group.read(name, host.data(), shape_of(view));
   to_device(exec, view, host);
 }
