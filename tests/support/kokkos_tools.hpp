@@ -20,7 +20,8 @@ class LabelRecorder {
     tools::set_begin_parallel_for_callback(kernel);
     tools::set_begin_parallel_reduce_callback(kernel);
     tools::set_begin_parallel_scan_callback(kernel);
-    tools::set_begin_fence_callback(kernel);
+    tools::set_begin_fence_callback(
+        [](const char* label, std::uint32_t, std::uint64_t*) { labels().fences.insert(label); });
     tools::set_push_region_callback([](const char* label) { labels().regions.insert(label); });
     tools::set_allocate_data_callback([](Kokkos_Profiling_SpaceHandle, const char* label, const void*,
                                          std::uint64_t) { labels().allocations.insert(label); });
@@ -37,13 +38,14 @@ class LabelRecorder {
   LabelRecorder(const LabelRecorder&) = delete;
   LabelRecorder& operator=(const LabelRecorder&) = delete;
 
-  const std::set<std::string>& kernels() const { return labels().kernels; }  ///< fences too, where told
+  const std::set<std::string>& kernels() const { return labels().kernels; }
+  const std::set<std::string>& fences() const { return labels().fences; }  ///< none before Kokkos 3.5
   const std::set<std::string>& regions() const { return labels().regions; }
   const std::set<std::string>& allocations() const { return labels().allocations; }
 
  private:
   struct Labels {
-    std::set<std::string> kernels, regions, allocations;
+    std::set<std::string> kernels, fences, regions, allocations;
   };
   // Callbacks are plain functions: what they write to must be reachable without an object.
   static Labels& labels() {
