@@ -16,9 +16,10 @@ build:
 	cmake --preset release
 	cmake --build --preset release --parallel $(JOBS) --target strait
 
-# Trains a small LLaMA on 2 ranks, prints what it writes and draws the run.
+# Trains a small LLaMA on 2 ranks, prints what it writes and draws the run. Replaces an earlier quickstart.
 quickstart: deps build
 	$(PYTHON) inputs/prepare_quickstart_text.py --output data/quickstart
+	rm -rf output/quickstart
 	$(BUILD)/mpiexec -n 2 $(BUILD)/strait inputs/quickstart.toml
 	$(PYTHON) docs/analysis/plot_run.py output/quickstart/metrics.h5 --output output/quickstart/run.png
 	@echo "Output: output/quickstart   plot: output/quickstart/run.png"

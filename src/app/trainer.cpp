@@ -3,6 +3,7 @@
 #include "strait/app/agreement.hpp"
 #include "strait/app/diagnostics.hpp"
 #include "strait/app/model_file.hpp"
+#include "strait/app/output_folder.hpp"
 #include "strait/app/report.hpp"
 #include "strait/app/signals.hpp"
 #include "strait/app/text_sample.hpp"
@@ -55,7 +56,7 @@ Trainer<T>::Trainer(const ExecutionSpace& exec, MPI_Comm communicator, const Com
       store_(settings.output.directory + "/checkpoints", settings.checkpoint.keep),
       log_(communicator, settings.pipeline.stages, settings.pipeline.stages - 1) {
   agree(communicator_, [&] { feed_.emplace(settings_); });
-  open_output();
+  open_output(communicator_, settings_.output.directory, store_, line_.restart);
   agree(communicator_, [&] {  // transports meet before anything can fail on one rank alone
     if (settings_.pipeline.emulated) {
       pipeline_.emplace(exec_, settings_.pipeline_setup(), codec);
@@ -66,32 +67,6 @@ Trainer<T>::Trainer(const ExecutionSpace& exec, MPI_Comm communicator, const Com
   if (line_.restart) restart(*line_.restart);
   open_metrics();
   if (is_root()) print_header();
-}
-
-/// Makes the folder, and checks that every rank sees it: the ranks write checkpoints in turn.
-template <class T>
-void Trainer<T>::open_output() {
-  namespace fs = std::filesystem;
-  const fs::path directory = settings_.output.directory;
-  const fs::path probe = directory / ".visible-to-all-ranks";
-  agree(communicator_, [&] {
-    if (!is_root()) return;
-    std::error_code error;
-    fs::create_directories(directory, error);
-    std::FILE* file = error ? nullptr : std::fopen(probe.c_str(), "w");
-    if (file == nullptr) fail(ExitCode::io, "{}: the output folder cannot be written", directory.string());
-    std::fclose(file);
-    store_.prepare();
-  });
-  agree(communicator_, [&] {
-    if (!fs::exists(probe)) {
-      fail(ExitCode::environment, "{}: rank {} does not see the output folder of rank 0", directory.string(),
-           rank_);
-    }
-  });
-  agree(communicator_, [&] {
-    if (is_root()) fs::remove(probe);
-  });
 }
 
 template <class T>
@@ -242,12 +217,17 @@ void Trainer<T>::heed(const pipeline::StepResult& result) {
 template <class T>
 void Trainer<T>::validate() {
   const Stopwatch watch;
-  const double loss =
-      pipeline_->evaluate(settings_.training.validation_micro_batches(), feed_->validation(exec_));
+  const auto evaluate = [&](pipeline::Crossing crossing) {
+    return pipeline_->evaluate(settings_.training.validation_micro_batches(), feed_->validation(exec_),
+                               crossing);
+  };
+  const bool exact = codec_.is_exact() || settings_.pipeline.stages == 1;
+  const double loss = evaluate(pipeline::Crossing::encoded);
+  const double without_codec = exact ? loss : evaluate(pipeline::Crossing::exact);
   agree(communicator_, [&] {
     if (feed_->error()) throw *feed_->error();
     if (is_root()) {
-      metrics_->append_validation(step_, loss);
+      metrics_->append_validation(step_, loss, without_codec);
       metrics_->flush_when_due();
     }
     if (!std::isfinite(loss)) {
@@ -258,7 +238,8 @@ void Trainer<T>::validate() {
   for (auto& executor : pipeline_->executors()) executor->take_statistics();  // these are not of a step
   seconds_validation_ += watch.seconds();
   if (is_root()) {
-    fmt::print("validation after {} steps: loss {:.4f} nats per token\n", step_, loss);
+    fmt::print("validation after {} steps: loss {:.4f} nats per token{}\n", step_, loss,
+               exact ? "" : fmt::format(", {:.4f} without the codec", without_codec));
     std::fflush(stdout);
   }
 }

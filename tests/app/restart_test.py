@@ -60,6 +60,30 @@ class Restart(StraitTestCase):
         self.assertIn("fresh", result.stdout)
         self.assertEqual(len(self.losses(self.output)), 2)
 
+    def test_a_fresh_run_does_not_replace_another(self):
+        self.succeed(*self.sets(run__steps=2))
+        before = self.losses(self.output)
+        ways_out = [str(self.output), "--restart latest", "--output", "remove"]
+        self.refuse(2, ways_out, *self.sets(run__steps=3))
+        elsewhere = self.folder / "elsewhere"
+        self.succeed("--output", elsewhere, *self.sets(run__steps=3))
+        self.refuse(2, ways_out, "--restart", elsewhere / "checkpoints" / "step_3", *self.sets(run__steps=4))
+        (self.output / "metrics.h5").rename(self.folder / "metrics.h5")
+        self.refuse(2, ways_out, *self.sets(run__steps=3))
+        (self.folder / "metrics.h5").rename(self.output / "metrics.h5")
+        np.testing.assert_array_equal(self.losses(self.output), before)
+        own = self.output / "checkpoints" / "step_2"
+        self.succeed("--restart", f"{own}/", *self.sets(run__steps=3))
+        self.assertEqual(len(self.losses(self.output)), 3)
+
+    def test_restart_latest_replaces_a_run_that_died_before_its_first_checkpoint(self):
+        overflow = self.sets(optimizer__learning_rate="1e30", optimizer__clip=0, run__steps=50)
+        self.refuse(5, ["finite"], *overflow)
+        self.assertTrue((self.output / "metrics.h5").is_file())
+        self.refuse(2, ["--restart latest"], *self.sets(run__steps=2))
+        self.assertIn("fresh", self.succeed("--restart", "latest", *self.sets(run__steps=2)).stdout)
+        self.assertEqual(len(self.losses(self.output)), 2)
+
     def test_restart_latest_of_a_finished_run_has_nothing_to_do(self):
         self.succeed(*self.sets(run__steps=2))
         self.assertIn("no step", self.succeed("--restart", "latest", *self.sets(run__steps=2)).stdout)

@@ -53,8 +53,13 @@ class CheckpointStore {
   /// `directory` is DIR/checkpoints; the `keep` newest checkpoints stay (at least 1). Touches no file.
   CheckpointStore(std::filesystem::path directory, int keep);
 
+  const std::filesystem::path& directory() const { return directory_; }
+
+  /// Whether there is a checkpoint, whole or not.
+  bool holds_any() const { return !steps().empty(); }
+
   /// Makes the folder, and puts right what a killed run left: partial folders go, a checkpoint that was being
-  /// replaced comes back. Call once before all else.
+  /// replaced comes back. Call once before anything is written or restarted from.
   void prepare();
 
   /// Where the checkpoint of `step` is written until it is committed.

@@ -29,7 +29,6 @@ class Trainer {
  private:
   enum Vote : int { proceed = 0, stop = 1, failed = 2 };
 
-  void open_output();
   void restart(const std::string& from);
   void open_metrics();
   void train_step();
