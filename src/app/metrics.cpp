@@ -172,9 +172,11 @@ void MetricsFile::append_step(const StepRecord& record) {
   ++implementation_->steps;
 }
 
-void MetricsFile::append_validation(std::int64_t step, double loss) {
-  implementation_->tables.validation.step.pending.push_back(step);
-  implementation_->tables.validation.loss.pending.push_back(loss);
+void MetricsFile::append_validation(std::int64_t step, double loss, double loss_without_codec) {
+  auto& validation = implementation_->tables.validation;
+  validation.step.pending.push_back(step);
+  validation.loss.pending.push_back(loss);
+  validation.loss_without_codec.pending.push_back(loss_without_codec);
 }
 
 void MetricsFile::append_diagnostics(int boundary, std::int64_t step, const std::vector<double>& values) {

@@ -42,11 +42,13 @@ struct TrainTable {
 
 struct ValidationTable {
   Column<std::int64_t> step;
-  Column<double> loss;
+  Column<double> loss, loss_without_codec;
 
   template <class Visit>
   void each(const Visit& visit) {
     visit(loss, "loss", "nats per token", "mean cross-entropy of the validation set");
+    visit(loss_without_codec, "loss_without_codec", "nats per token",
+          "the same with every activation sent exactly; where nothing is lost it is the loss");
     visit(step, "step", "1", "optimiser updates before the validation");
   }
 };

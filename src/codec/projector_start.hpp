@@ -31,8 +31,4 @@ struct ProjectionLayout {
   std::int64_t ids = 0;
 };
 
-/// The format that keeps every bit of T.
-template <class T>
-constexpr Wire exact_wire = std::is_same_v<T, double> ? Wire::float64 : Wire::float32;
-
 }  // namespace strait::codec

@@ -1,5 +1,8 @@
 #include "strait/pipeline/boundary.hpp"
 
+#include "strait/codec/wire.hpp"
+
+#include <algorithm>
 #include <vector>
 
 namespace strait::pipeline {
@@ -11,6 +14,13 @@ constexpr int sync_buffers = 1;
 
 Envelope envelope(Channel channel, const codec::BoundaryShape& shape, int peer) {
   return {.channel = channel, .boundary = shape.boundary, .peer = peer};
+}
+
+/// Of the largest forward message, encoded or exact.
+template <class T>
+std::int64_t forward_capacity(const codec::Codec<T>& codec, const codec::BoundaryShape& shape) {
+  return std::max(codec.bounds(shape).forward,
+                  shape.tokens * shape.hidden * codec::wire_bytes(codec::exact_wire<T>));
 }
 
 /// The micro-batches of the actions `kind` at `boundary`, in order.
@@ -57,7 +67,7 @@ DownstreamEnd<T>::DownstreamEnd(const ExecutionSpace& exec, const codec::Codec<T
     : exec_(exec),
       boundary_(shape.boundary),
       sender_(codec.sender(exec, shape)),
-      forward_(transport, envelope(Channel::forward, shape, peer), codec.bounds(shape).forward,
+      forward_(transport, envelope(Channel::forward, shape, peer), forward_capacity(codec, shape),
                message_buffers),
       sync_down_(transport, envelope(Channel::sync_down, shape, peer), codec.bounds(shape).sync_down,
                  sync_buffers),
@@ -67,8 +77,9 @@ DownstreamEnd<T>::DownstreamEnd(const ExecutionSpace& exec, const codec::Codec<T
                sync_buffers) {}
 
 template <class T>
-void DownstreamEnd<T>::begin(const ActionList& list, std::optional<std::int64_t> step) {
+void DownstreamEnd<T>::begin(const ActionList& list, std::optional<std::int64_t> step, Crossing crossing) {
   seconds_ = {};
+  crossing_ = crossing;
   synchronises_ = step && sender_->synchronises(*step);
   backward_.expect(micro_batches(list, ActionKind::receive_backward, boundary_), !step);
   if (synchronises_) sync_up_.expect(micro_batches(list, ActionKind::codec_sync_up, boundary_), false);
@@ -77,7 +88,13 @@ void DownstreamEnd<T>::begin(const ActionList& list, std::optional<std::int64_t>
 template <class T>
 bool DownstreamEnd<T>::send_forward(const Action& action, const codec::Context& context, ConstMatrix<T> x) {
   return send(exec_, forward_, action.micro_batch, !context.training, seconds_.encode,
-              [&](codec::Message& message) { sender_->encode(exec_, context, x, message); });
+              [&](codec::Message& message) {
+                if (crossing_ == Crossing::exact) {
+                  message.size = codec::pack<T>(exec_, message.bytes, 0, x, codec::exact_wire<T>);
+                } else {
+                  sender_->encode(exec_, context, x, message);
+                }
+              });
 }
 
 template <class T>
@@ -118,7 +135,7 @@ UpstreamEnd<T>::UpstreamEnd(const ExecutionSpace& exec, const codec::Codec<T>& c
     : exec_(exec),
       boundary_(shape.boundary),
       receiver_(codec.receiver(exec, shape)),
-      forward_(transport, envelope(Channel::forward, shape, peer), codec.bounds(shape).forward,
+      forward_(transport, envelope(Channel::forward, shape, peer), forward_capacity(codec, shape),
                message_buffers),
       sync_down_(transport, envelope(Channel::sync_down, shape, peer), codec.bounds(shape).sync_down,
                  sync_buffers),
@@ -128,8 +145,9 @@ UpstreamEnd<T>::UpstreamEnd(const ExecutionSpace& exec, const codec::Codec<T>& c
                sync_buffers) {}
 
 template <class T>
-void UpstreamEnd<T>::begin(const ActionList& list, std::optional<std::int64_t> step) {
+void UpstreamEnd<T>::begin(const ActionList& list, std::optional<std::int64_t> step, Crossing crossing) {
   seconds_ = {};
+  crossing_ = crossing;
   synchronises_ = step && receiver_->synchronises(*step);
   forward_.expect(micro_batches(list, ActionKind::receive_forward, boundary_), !step);
   if (synchronises_) sync_down_.expect(micro_batches(list, ActionKind::codec_sync_down, boundary_), false);
@@ -137,8 +155,13 @@ void UpstreamEnd<T>::begin(const ActionList& list, std::optional<std::int64_t> s
 
 template <class T>
 bool UpstreamEnd<T>::receive_forward(const codec::Context& context, const Matrix<T>& x) {
-  return receive(exec_, forward_, seconds_.decode,
-                 [&](const codec::Message& message) { receiver_->decode(exec_, context, message, x); });
+  return receive(exec_, forward_, seconds_.decode, [&](const codec::Message& message) {
+    if (crossing_ == Crossing::exact) {
+      codec::unpack<T>(exec_, x, message.bytes, 0, codec::exact_wire<T>);
+    } else {
+      receiver_->decode(exec_, context, message, x);
+    }
+  });
 }
 
 template <class T>

@@ -67,12 +67,12 @@ void Executor<T>::begin_step(const StepInfo& info, BatchSource source) {
 }
 
 template <class T>
-void Executor<T>::begin_evaluation(int micro_batches, BatchSource source) {
+void Executor<T>::begin_evaluation(int micro_batches, BatchSource source, Crossing crossing) {
   if (micro_batches != evaluation_.micro_batches) {
     evaluation_ = proven(evaluation_schedule(transport_.size(), micro_batches));
   }
   loss_sum_ = 0.0;
-  begin(evaluation_, Mode::evaluation, std::move(source));
+  begin(evaluation_, Mode::evaluation, std::move(source), crossing);
 }
 
 template <class T>
@@ -84,7 +84,7 @@ void Executor<T>::begin_next_token(BatchSource source, std::int64_t position, Ch
 }
 
 template <class T>
-void Executor<T>::begin(const Schedule& schedule, Mode mode, BatchSource source) {
+void Executor<T>::begin(const Schedule& schedule, Mode mode, BatchSource source, Crossing crossing) {
   ensure(finished_, "a list ends before the next begins");
   mode_ = mode;
   schedule_ = &schedule;
@@ -94,7 +94,7 @@ void Executor<T>::begin(const Schedule& schedule, Mode mode, BatchSource source)
   updates_ = 0;
   finished_ = false;
   const auto step = mode == Mode::training ? std::optional(info_.step) : std::nullopt;
-  for (StageUnit<T>& unit : units_) unit.begin(*list_, step);
+  for (StageUnit<T>& unit : units_) unit.begin(*list_, step, crossing);
 }
 
 template <class T>

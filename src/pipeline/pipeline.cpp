@@ -80,8 +80,8 @@ StepResult Pipeline<T>::step(const StepInfo& info, const BatchSource& source) {
 }
 
 template <class T>
-double Pipeline<T>::evaluate(int micro_batches, const BatchSource& source) {
-  run([&](Executor<T>& executor) { executor.begin_evaluation(micro_batches, source); });
+double Pipeline<T>::evaluate(int micro_batches, const BatchSource& source, Crossing crossing) {
+  run([&](Executor<T>& executor) { executor.begin_evaluation(micro_batches, source, crossing); });
   return front().evaluated_loss();
 }
 

@@ -53,9 +53,9 @@ StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, 
 }
 
 template <class T>
-void StageUnit<T>::begin(const ActionList& list, std::optional<std::int64_t> step) {
-  if (upstream_) upstream_->begin(list, step);
-  if (downstream_) downstream_->begin(list, step);
+void StageUnit<T>::begin(const ActionList& list, std::optional<std::int64_t> step, Crossing crossing) {
+  if (upstream_) upstream_->begin(list, step, crossing);
+  if (downstream_) downstream_->begin(list, step, crossing);
   if (tied_ && step) tied_->begin();
 }
 

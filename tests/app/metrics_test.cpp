@@ -50,7 +50,7 @@ class Metrics : public testing::Test {
 TEST_F(Metrics, HoldWhatTheFormatPromises) {
   auto metrics = MetricsFile::create(path_, attributes, layout_of(2));
   for (int step = 0; step < 3; ++step) metrics.append_step(record_of(step, 2));
-  metrics.append_validation(3, 4.5);
+  metrics.append_validation(3, 4.5, 4.25);
   metrics.append_diagnostics(0, 2, {0.75});
   metrics.write_trace(
       {{0, "forward", 0, 0.0, 0.1}, {1, "receive", 0, 0.0, 0.1}, {1, "forward", 0, 0.1, 0.2}});
@@ -67,6 +67,7 @@ TEST_F(Metrics, HoldWhatTheFormatPromises) {
   }
   EXPECT_THAT(root.read<std::int64_t>("validation/step"), ElementsAre(3));
   EXPECT_THAT(root.read<double>("validation/loss"), ElementsAre(4.5));
+  EXPECT_THAT(root.read<double>("validation/loss_without_codec"), ElementsAre(4.25));
   EXPECT_THAT(root.read<std::int64_t>("boundary/0/step"), ElementsAre(0, 1, 2));
   EXPECT_THAT(root.read<std::int64_t>("boundary/0/bytes_forward"), ElementsAre(4096, 4096, 4096));
   EXPECT_THAT(root.read<std::int64_t>("boundary/0/bytes_backward"), ElementsAre(8192, 8192, 8192));

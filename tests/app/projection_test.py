@@ -37,6 +37,21 @@ class Projection(StraitTestCase):
             self.assertEqual(list(self.metrics(output, "boundary/0/bytes_sync")),
                              [exchange if step % 3 == 2 else 0 for step in range(STEPS)])
 
+    def test_validation_is_reported_through_the_codec_and_past_it(self):
+        validating = dict(training__validation_interval=4)
+        output, said = self.run_into("mapl", **validating)
+        self.assertIn(" without the codec", said)
+        through, past = (self.metrics(output, "validation/" + name) for name in ("loss", "loss_without_codec"))
+        self.assertEqual(len(past), 2)
+        self.assertGreater(np.abs(through - past).min(), 0)
+        for name, ranks, keys in (("none", 2, dict(codec__name="none")), ("one", 1, CODEC)):  # nothing to lose
+            output = self.folder / name
+            values = {**keys, **validating, "run__steps": STEPS}
+            said = self.succeed("--output", output, *self.sets(**values), ranks=ranks).stdout
+            self.assertNotIn("without the codec", said)
+            np.testing.assert_array_equal(self.metrics(output, "validation/loss"),
+                                          self.metrics(output, "validation/loss_without_codec"))
+
     def test_diagnostics(self):
         output, _ = self.run_into("out", ranks=4, codec__anchor_init="embedding")
         for boundary in range(3):

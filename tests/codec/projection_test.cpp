@@ -1,6 +1,7 @@
 // Keys, sizes and intervals of the codecs that project.
 #include "strait/codec/projection.hpp"
 
+#include "support/codec_ends.hpp"
 #include "support/expect_error.hpp"
 #include "support/tensors.hpp"
 
@@ -98,28 +99,15 @@ TEST(ProjectionIds, TravelInTwoBytesOrFour) {
       options.anchors = AnchorKind::factorized;
       const BoundaryShape shape{.tokens = 3, .hidden = 4, .vocab = vocab};
       const ProjectionCodec<float> codec(options);
-      Message message;
-      message.bytes = Vector<std::uint8_t>("strait::test::message", codec.bounds(shape).forward);
       EXPECT_EQ(codec.bounds(shape).forward, 3 * wire_bytes(wire) + 3 * (vocab == 65536 ? 2 : 4));
-      const auto sender = codec.sender(exec, shape);
-      const auto receiver = codec.receiver(exec, shape);
-      const auto lend = [&](End<float>& end) {
-        model::ParameterLayout layout;
-        end.add_parameters(layout);
-        const Vector<float> weights("strait::test::weights", layout.size());
-        end.lend(layout, weights, Vector<float>("strait::test::gradients", layout.size()));
-        return weights;
-      };
-      const auto sent_weights = lend(*sender), received_weights = lend(*receiver);
+      test::CodecEnds<float> ends(exec, codec, shape);
       const std::vector<std::int32_t> wanted = {0, vocab - 1, 7};
-      const MutableTokenIds ids("strait::test::ids", 3), arrived("strait::test::ids", 3);
-      auto host = to_host(exec, ids);
+      auto host = to_host(exec, ends.sent_ids);
       for (int t = 0; t < 3; ++t) host(t) = wanted[t];
-      to_device(exec, ids, host);
-      sender->encode(exec, {.ids = ids}, test::random_matrix<float>(exec, 3, 4, 1), message);
-      EXPECT_EQ(message.size, codec.bounds(shape).forward);
-      receiver->decode(exec, {.ids = arrived}, message, Matrix<float>("strait::test::x", 3, 4));
-      const auto found = to_host(exec, arrived);
+      to_device(exec, ends.sent_ids, host);
+      ends.send(test::random_matrix<float>(exec, 3, 4, 1), Matrix<float>("strait::test::x", 3, 4));
+      EXPECT_EQ(ends.forward.size, codec.bounds(shape).forward);
+      const auto found = to_host(exec, ends.received_ids);
       for (int t = 0; t < 3; ++t) EXPECT_EQ(found(t), wanted[t]);
     }
   }

@@ -76,19 +76,24 @@ Matrix<T> gradient(const ExecutionSpace& exec, int hidden, int rank, std::uint64
 
 TEST(ProjectorOptimizer, StaysOnTheManifoldInFloat) {
   const ExecutionSpace exec;
-  constexpr int hidden = 24, rank = 8;
-  const std::pair<std::string, int> runs[] = {{spel, 5000}, {manifold_muon, 500}};
-  for (const auto& [name, steps] : runs) {
+  struct Run {
+    std::string name;
+    int hidden, rank, steps;
+  };
+  for (const auto& [name, hidden, rank, steps] :
+       {Run{spel, 24, 8, 5000}, Run{manifold_muon, 24, 8, 500}, Run{spel, 512, 128, 200},
+        Run{manifold_muon, 512, 128, 10}}) {
+    SCOPED_TRACE(fmt::format("{} [{}, {}]", name, hidden, rank));
     const auto a = start<float>(exec, hidden, rank);
     const auto before = start<float>(exec, hidden, rank);
     const auto optimizer = make_projector_optimizer<float>(name, 1, hidden, rank);
     double worst = 0.0;
     for (int step = 0; step < steps; ++step) {
       optimizer->update(exec, {a}, {gradient<float>(exec, hidden, rank, step)}, 2e-3);
-      if (step % 100 == 99) worst = std::max(worst, test::orthonormality_error(exec, a));
+      if (step % 100 == 99 || step + 1 == steps) worst = std::max(worst, test::orthonormality_error(exec, a));
     }
-    EXPECT_LT(worst, 1e-5) << name;
-    EXPECT_GT(test::relative_difference(exec, a, before), 0.1) << name << " moved";
+    EXPECT_LT(worst, 1e-5);
+    EXPECT_GT(test::relative_difference(exec, a, before), 1e-4 * steps) << "it moved";
   }
 }
 

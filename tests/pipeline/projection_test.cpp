@@ -1,6 +1,7 @@
 // Runs of pipelines whose boundaries project.
 #include "support/projection.hpp"
 
+#include "support/codec_ends.hpp"
 #include "support/temporary_directory.hpp"
 
 #include <gtest/gtest.h>
@@ -125,45 +126,42 @@ TEST_F(Projection, EvaluationChangesNothing) {
   }
 }
 
+TEST_F(Projection, EvaluatedPastTheCodecTheModelIsTheUncompressedOne) {
+  const auto setup = setup_of({.stages = 3});
+  for (const AnchorKind anchors : all_anchors) {
+    Pipeline<float> plain(exec_, setup, exact_codec<float>());
+    Pipeline<float> pipeline(exec_, setup, ProjectionCodec<float>(projection<float>(anchors)));
+    for (int step = 0; step < 3; ++step) pipeline.step(step_info(step), tokens(step));
+    for (int rank = 0; rank < 3; ++rank) {  // the model's parameters come before the anchors
+      const auto& to = plain.executors()[rank]->units()[0].stage().weights();
+      const auto& from = pipeline.executors()[rank]->units()[0].stage().weights();
+      Kokkos::deep_copy(exec_, to, Kokkos::subview(from, std::make_pair(std::size_t{0}, to.extent(0))));
+    }
+    pipeline.gather_statistics();
+    const double wanted = plain.evaluate(2, tokens(9));
+    EXPECT_EQ(pipeline.evaluate(2, tokens(9), pipeline::Crossing::exact), wanted);
+    EXPECT_EQ(pipeline.gather_statistics().boundaries[1],
+              BoundaryBytes{.evaluation = 2 * (2 * 6) * 16 * std::int64_t{sizeof(float)}});
+    EXPECT_NE(pipeline.evaluate(2, tokens(9)), wanted);
+  }
+}
+
 TEST_F(Projection, AMicroBatchKeepsTheProjectorThatItWasEncodedWith) {
   const codec::BoundaryShape shape{.tokens = 12, .hidden = 16, .vocab = 11, .slots = 2};
   const ProjectionCodec<double> codec(projection<double>(AnchorKind::none));
-  const auto end = codec.sender(exec_, shape);
-  const auto other = codec.receiver(exec_, shape);
-  codec::Message forward, back, sync;
-  const auto bounds = codec.bounds(shape);
-  forward.bytes = Vector<std::uint8_t>("strait::test::message", bounds.forward);
-  back.bytes = Vector<std::uint8_t>("strait::test::message", bounds.backward);
-  sync.bytes = Vector<std::uint8_t>("strait::test::message", bounds.sync_up);
+  CodecEnds<double> ends(exec_, codec, shape);
   const auto x = random_matrix<double>(exec_, 12, 16, 1);
   const auto g = random_matrix<double>(exec_, 12, 16, 2);
   const Matrix<double> out("strait::test::out", 12, 16), early("strait::test::early", 12, 16),
       late("strait::test::late", 12, 16);
-  const auto context = [](int slot) {
-    codec::Context context;
-    context.slot = slot;
-    return context;
-  };
-  const auto there = [&](int slot) {
-    end->encode(exec_, context(slot), x, forward);
-    other->decode(exec_, context(slot), forward, out);
-  };
-  const auto back_again = [&](int slot, const Matrix<double>& dx) {
-    other->encode_gradient(exec_, context(slot), g, back);
-    end->decode_gradient(exec_, context(slot), back, dx);
-  };
-  there(0);
-  there(1);
-  back_again(0, early);
-  other->send_sync_up(exec_, sync);
-  end->receive_sync_up(exec_, sync);
-  end->update(exec_, {.step = 0});
-  end->send_sync_down(exec_, sync);
-  other->receive_sync_down(exec_, sync);
-  back_again(1, late);  // encoded before the update
+  ends.send(x, out, 0);
+  ends.send(x, out, 1);
+  ends.send_back(g, early, 0);
+  ends.update(0);
+  ends.send_back(g, late, 1);  // encoded before the update
   EXPECT_EQ(relative_difference(exec_, late, early), 0.0);
-  there(0);
-  back_again(0, late);
+  ends.send(x, out, 0);
+  ends.send_back(g, late, 0);
   EXPECT_GT(relative_difference(exec_, late, early), 1e-6);
 }
 

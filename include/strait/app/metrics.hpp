@@ -91,7 +91,8 @@ class MetricsFile {
 
   /// Rows are kept back until a flush.
   void append_step(const StepRecord& record);
-  void append_validation(std::int64_t step, double loss);
+  /// The losses through the codec and past it.
+  void append_validation(std::int64_t step, double loss, double loss_without_codec);
   /// One row of the diagnostics of boundary `p`, one value for each column of the layout.
   void append_diagnostics(int boundary, std::int64_t step, const std::vector<double>& values);
 

@@ -136,6 +136,9 @@ class Codec {
  public:
   virtual ~Codec() = default;
 
+  /// Activations arrive as they were sent, bit for bit.
+  virtual bool is_exact() const { return false; }
+
   /// What Sender::diagnose measures, in its order.
   virtual std::vector<Diagnostic> diagnostics() const { return {}; }
   /// Steps between two diagnoses; 0 for none.

@@ -12,6 +12,7 @@ class NoneCodec : public Codec<T> {
  public:
   explicit NoneCodec(Wire wire) : wire_(wire) {}
 
+  bool is_exact() const override { return wire_ == exact_wire<T>; }
   MessageBounds bounds(const BoundaryShape& shape) const override;
   std::unique_ptr<Sender<T>> sender(const ExecutionSpace&, const BoundaryShape&) const override;
   std::unique_ptr<Receiver<T>> receiver(const ExecutionSpace&, const BoundaryShape&) const override;

@@ -11,6 +11,10 @@ enum class Wire { float32, bfloat16, float64 };
 /// Bytes per number.
 std::int64_t wire_bytes(Wire wire);
 
+/// The format that keeps every bit of T.
+template <class T>
+constexpr Wire exact_wire = std::is_same_v<T, double> ? Wire::float64 : Wire::float32;
+
 /// Reads the key `wire`; "float64" exists for double precision alone.
 template <class T>
 Wire wire_from_deck(Table table);

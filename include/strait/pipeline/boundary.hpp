@@ -11,6 +11,12 @@
 
 namespace strait::pipeline {
 
+/// How the activations of an evaluation cross the boundaries.
+enum class Crossing {
+  encoded,  ///< as in training
+  exact     ///< every number, past the codec
+};
+
 /// Time in a codec's end, since the list began.
 struct CodecSeconds {
   double encode = 0.0;  ///< encode and encode_gradient
@@ -27,8 +33,8 @@ class DownstreamEnd {
   codec::Sender<T>& end() { return *sender_; }
   const CodecSeconds& seconds() const { return seconds_; }
 
-  /// Posts the receives that `list` comes to at this boundary. Evaluations have no step.
-  void begin(const ActionList& list, std::optional<std::int64_t> step);
+  /// Posts the receives that `list` comes to at this boundary. Evaluations have no step; all else is encoded.
+  void begin(const ActionList& list, std::optional<std::int64_t> step, Crossing crossing);
 
   bool send_forward(const Action& action, const codec::Context& context, ConstMatrix<T> x);
   bool receive_backward(const codec::Context& context, const Matrix<T>& dx);
@@ -48,6 +54,7 @@ class DownstreamEnd {
   Outbox forward_, sync_down_;
   Inbox backward_, sync_up_;
   bool synchronises_ = false;
+  Crossing crossing_ = Crossing::encoded;
   CodecSeconds seconds_;
 };
 
@@ -60,7 +67,7 @@ class UpstreamEnd {
 
   codec::Receiver<T>& end() { return *receiver_; }
   const CodecSeconds& seconds() const { return seconds_; }
-  void begin(const ActionList& list, std::optional<std::int64_t> step);
+  void begin(const ActionList& list, std::optional<std::int64_t> step, Crossing crossing);
 
   bool receive_forward(const codec::Context& context, const Matrix<T>& x);
   bool send_backward(const Action& action, const codec::Context& context, ConstMatrix<T> dx);
@@ -76,6 +83,7 @@ class UpstreamEnd {
   Inbox forward_, sync_down_;
   Outbox backward_, sync_up_;
   bool synchronises_ = false;
+  Crossing crossing_ = Crossing::encoded;
   CodecSeconds seconds_;
 };
 

@@ -70,7 +70,7 @@ class Executor {
 
   // Each of these begins a list that `advance` runs. All ranks begin the same lists in the same order.
   void begin_step(const StepInfo& info, BatchSource source);
-  void begin_evaluation(int micro_batches, BatchSource source);
+  void begin_evaluation(int micro_batches, BatchSource source, Crossing crossing = Crossing::encoded);
   /// The token after `position` of the first sequence of the one micro-batch of `source`.
   void begin_next_token(BatchSource source, std::int64_t position, ChooseToken choose);
 
@@ -92,7 +92,7 @@ class Executor {
  private:
   enum class Mode { training, evaluation, next_token };
 
-  void begin(const Schedule& schedule, Mode mode, BatchSource source);
+  void begin(const Schedule& schedule, Mode mode, BatchSource source, Crossing crossing = Crossing::encoded);
   bool run(const Action& action);
   bool perform(const Action& action);
   void compute(const Action& action);

@@ -36,7 +36,7 @@ class Pipeline {
   // These are collective: all ranks call them alike, and get the same results bit for bit.
   StepResult step(const StepInfo& info, const BatchSource& source);
   /// Mean cross-entropy in nats over micro-batches 0 .. micro_batches - 1 of `source`.
-  double evaluate(int micro_batches, const BatchSource& source);
+  double evaluate(int micro_batches, const BatchSource& source, Crossing crossing = Crossing::encoded);
   /// The token that `choose` takes after `position` of the first sequence of micro-batch 0 of `source`.
   std::int32_t next_token(const BatchSource& source, std::int64_t position, const ChooseToken& choose);
   /// Of all ranks, since the last call.

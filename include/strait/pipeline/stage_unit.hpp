@@ -38,8 +38,8 @@ class StageUnit {
   UpstreamEnd<T>& upstream() { return *upstream_; }
   TiedReduction<T>& tied() { return *tied_; }
 
-  /// Posts the receives that `list` comes to. Evaluations have no step.
-  void begin(const ActionList& list, std::optional<std::int64_t> step);
+  /// Posts the receives that `list` comes to. Evaluations have no step; all else is encoded.
+  void begin(const ActionList& list, std::optional<std::int64_t> step, Crossing crossing);
 
   /// No buffer is lent to the transport for sending.
   bool idle();
