@@ -123,7 +123,7 @@ void load_unit(const ExecutionSpace& exec, const io::Group& root, pipeline::Stag
 
 template <class T>
 void save_model(const ExecutionSpace& exec, MPI_Comm communicator, const std::string& path,
-                const RunState& state, const std::string& deck, Executors<T>& executors) {
+                const RunState& state, Executors<T>& executors) {
   int rank = 0;
   int size = 1;
   MPI_Comm_rank(communicator, &rank);
@@ -136,7 +136,7 @@ void save_model(const ExecutionSpace& exec, MPI_Comm communicator, const std::st
       if (turn == 0) {
         root.set_attribute("format", format_name);
         root.set_attribute("format_version", format_version);
-        root.set_attribute("deck", deck);
+        root.set_attribute("deck", state.deck);
         auto group = root.create_group("state");
         group.write("step", &state.step, {});
         group.write("tokens", &state.tokens, {});
@@ -167,12 +167,13 @@ RunState load_model(const ExecutionSpace& exec, const std::string& path, Executo
   group.read("step", &state.step, {});
   group.read("tokens", &state.tokens, {});
   group.read("seed", &state.seed, {});
+  state.deck = root.attribute<std::string>("deck");
   return state;
 }
 
 #define STRAIT_INSTANTIATE(T)                                                                       \
   template void save_model<T>(const ExecutionSpace&, MPI_Comm, const std::string&, const RunState&, \
-                              const std::string&, Executors<T>&);                                   \
+                              Executors<T>&);                                                       \
   template RunState load_model<T>(const ExecutionSpace&, const std::string&, Executors<T>&,         \
                                   std::vector<std::string>&);
 STRAIT_INSTANTIATE(float)

@@ -5,6 +5,7 @@
 #include "strait/app/model_file.hpp"
 #include "strait/app/output_folder.hpp"
 #include "strait/app/report.hpp"
+#include "strait/app/restart.hpp"
 #include "strait/app/signals.hpp"
 #include "strait/app/text_sample.hpp"
 #include "strait/app/units_text.hpp"
@@ -71,33 +72,15 @@ Trainer<T>::Trainer(const ExecutionSpace& exec, MPI_Comm communicator, const Com
 
 template <class T>
 void Trainer<T>::restart(const std::string& from) {
-  std::string path;
-  agree(communicator_, [&] {
-    if (!is_root()) return;
-    if (from != "latest") {
-      path = store_.open(from).path.string();
-      return;
-    }
-    std::vector<std::string> warnings;
-    const auto newest = store_.find_latest(warnings);
-    for (const auto& warning : warnings) std::fprintf(stderr, "strait: warning: %s\n", warning.c_str());
-    if (newest) path = newest->path.string();
-  });
-  int length = static_cast<int>(path.size());
-  MPI_Bcast(&length, 1, MPI_INT, 0, communicator_);
-  if (length == 0) return;
-  path.resize(static_cast<std::size_t>(length));
-  MPI_Bcast(path.data(), length, MPI_CHAR, 0, communicator_);
-
+  const auto path = choose_checkpoint(communicator_, store_, from);
+  if (!path) return;
   std::vector<std::string> notes;
   agree(communicator_, [&] {
-    const RunState state = load_model<T>(exec_, path + "/model.h5", pipeline_->executors(), notes);
+    const RunState state = load_model<T>(exec_, *path / "model.h5", pipeline_->executors(), notes);
     step_ = first_step_ = state.step;
     tokens_ = state.tokens;
-    if (is_root() && static_cast<std::uint64_t>(state.seed) != settings_.run.seed) {
-      notes.push_back(fmt::format("run.seed was {} and is {}: the data come in another order from here",
-                                  state.seed, settings_.run.seed));
-    }
+    if (!is_root()) return;
+    for (auto& line : changed_keys(deck_, state.deck)) notes.push_back(std::move(line));
   });
   for (const auto& note : notes) fmt::print("{}\n", note);
   checkpointed_ = step_;
@@ -255,8 +238,11 @@ void Trainer<T>::write_checkpoint() {
   });
   const auto path = store_.partial_path(step_);
   save_model<T>(exec_, communicator_, path / "model.h5",
-                {.step = step_, .tokens = tokens_, .seed = static_cast<std::int64_t>(settings_.run.seed)},
-                deck_.effective(), pipeline_->executors());
+                {.step = step_,
+                 .tokens = tokens_,
+                 .seed = static_cast<std::int64_t>(settings_.run.seed),
+                 .deck = deck_.effective()},
+                pipeline_->executors());
   agree(communicator_, [&] {
     if (!is_root()) return;
     metrics_->copy_closed_to(path / "metrics.h5");

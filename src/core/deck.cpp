@@ -174,6 +174,26 @@ std::string Deck::effective() const {
   return out;
 }
 
+std::vector<DeckDifference> Deck::differences(const std::string& effective) const {
+  const deck_detail::Contents earlier = deck_detail::parse_toml(effective, "the earlier deck");
+  std::vector<DeckDifference> differences;
+  for (const deck_detail::Read& read : state_->reads) {
+    const auto& entries = earlier.entries;
+    const auto found = std::find_if(entries.begin(), entries.end(), [&](const deck_detail::Entry& entry) {
+      return entry.table == read.table && entry.key == read.key;
+    });
+    const std::string before = found != entries.end() ? to_toml(found->value) : "";
+    const std::string after = to_toml(read.current);
+    if ((before.empty() ? read.fallback : before) == after) continue;
+    differences.push_back({fmt::format("{}.{}", read.table, read.key), before, after});
+  }
+  for (const deck_detail::Entry& entry : earlier.entries) {
+    if (state_->is_known(entry.table, entry.key)) continue;
+    differences.push_back({fmt::format("{}.{}", entry.table, entry.key), to_toml(entry.value), ""});
+  }
+  return differences;
+}
+
 std::string Deck::reference() const {
   std::string out;
   for (const std::string& table : state_->known_tables) {

@@ -89,10 +89,19 @@ class Restart(StraitTestCase):
         self.assertIn("no step", self.succeed("--restart", "latest", *self.sets(run__steps=2)).stdout)
         self.assertEqual(len(self.losses(self.output)), 2)
 
-    def test_another_seed_is_said(self):
+    def test_changed_keys_are_said(self):
+        def said(**values):
+            restarted = self.succeed("--restart", "latest", *self.sets(**values))
+            return [line for line in restarted.stdout.splitlines() if line.startswith("restart: ")]
+
         self.succeed(*self.sets(run__steps=2))
-        result = self.succeed("--restart", "latest", *self.sets(run__steps=3, run__seed=9))
-        self.assertIn("run.seed was 1 and is 9", result.stdout)
+        self.assertEqual(said(run__steps=3, run__name="other", checkpoint__interval=1, output__log_interval=2), [])
+        self.assertEqual(said(run__steps=4, run__seed=9, optimizer__learning_rate=0.02, data__order="sequential"),
+                         ["restart: run.seed 1 -> 9", 'restart: data.order "shuffled" -> "sequential"',
+                          "restart: optimizer.learning_rate 0.01 -> 0.02"])
+        back = said(run__steps=5, codec__name="mapl", codec__rank=4)
+        self.assertIn('restart: codec.name "none" -> "mapl"', back)
+        self.assertIn("restart: codec.rank (absent) -> 4", back)
 
     def test_stop_signal_leaves_a_checkpoint_and_75(self):
         process = subprocess.Popen(self.command(*self.sets(run__steps=1000000)), stdout=subprocess.PIPE,

@@ -222,6 +222,23 @@ TEST(Deck, EffectiveDeckReadsBackToItself) {
   EXPECT_EQ(deck.as_given(), "[run]\nsteps = 5\n[pipeline]\nsplit = [1, 2]");
 }
 
+TEST(Deck, TellsWhichKeysDiffer) {
+  const Deck earlier = deck_of("[run]\nsteps = 5\nround = 100");
+  read_all(earlier);
+  earlier.table("run").optional("gone", 3, "");
+  const Deck deck = deck_of("[run]\nsteps = 6\nnew = 1\nsame = 2\nround = 1e2\n[pipeline]\nsplit = [1]");
+  read_all(deck);
+  deck.table("run").optional("new", 4, "");
+  deck.table("run").optional("same", 2, "");
+  std::vector<std::string> found;
+  for (const auto& [key, before, after] : deck.differences(earlier.effective())) {
+    found.push_back(key + ": " + before + " -> " + after);
+  }
+  EXPECT_THAT(found, ElementsAre("run.steps: 5 -> 6", R"(pipeline.split: "auto" -> [1])", "run.new:  -> 1",
+                                 "run.gone: 3 -> "));
+  EXPECT_THAT(deck.differences(deck.effective()), testing::IsEmpty());
+}
+
 TEST(Deck, ReferenceListsEveryKey) {
   const Deck deck = deck_of("[run]\nsteps = 5\n");
   read_all(deck);

@@ -15,6 +15,7 @@ struct RunState {
   std::int64_t step = 0;    ///< updates done
   std::int64_t tokens = 0;  ///< seen
   std::int64_t seed = 1;
+  std::string deck;  ///< effective
 };
 
 template <class T>
@@ -24,7 +25,7 @@ using Executors = std::vector<std::unique_ptr<pipeline::Executor<T>>>;
 /// link. Errors are agreed on. Collective.
 template <class T>
 void save_model(const ExecutionSpace& exec, MPI_Comm communicator, const std::string& path,
-                const RunState& state, const std::string& deck, Executors<T>& executors);
+                const RunState& state, Executors<T>& executors);
 
 /// Reads this rank's stages from `path`, which may have been written on other cuts: a boundary whose layer
 /// has none in the file starts anew, with a line in `notes`. Error(ExitCode::io) where a tensor is missing or

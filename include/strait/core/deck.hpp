@@ -88,6 +88,13 @@ class Table {
   std::string path_;
 };
 
+/// A key that two decks give different values, in TOML; empty where a deck lacks the key.
+struct DeckDifference {
+  std::string key;  ///< table.key
+  std::string before;
+  std::string after;
+};
+
 /// A parsed deck with its overrides applied.
 class Deck {
  public:
@@ -105,6 +112,10 @@ class Deck {
 
   /// Valid TOML: every key read so far with its value, in reading order. Reads back to the same deck.
   std::string effective() const;
+
+  /// Keys read so far whose value is another in `effective`, the effective deck of an earlier run, and keys
+  /// that are there alone. A key that is here alone counts as its default there.
+  std::vector<DeckDifference> differences(const std::string& effective) const;
 
   /// Markdown tables of every key read so far: type, default, meaning.
   std::string reference() const;
