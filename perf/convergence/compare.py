@@ -165,7 +165,7 @@ def main():
     arguments = parser.parse_args()
     workers = Workers(arguments.strait.resolve(), [] if arguments.report else queue(arguments), arguments.cores)
     workers.run()
-    report.write(arguments.output)
+    report.write(arguments.output, [*MAIN, *FURTHER])
     sys.exit(75 if workers.stopping else 1 if workers.failed else 0)
 
 

@@ -125,26 +125,33 @@ def cell(results, budget, method, ratio):
 
 
 def passing(results, ratio, other):
-    """Says at which budget MAPL's loss falls below another method's."""
+    """Says at which budget MAPL's loss falls below another method's; nothing is said within the noise of seeds."""
     points = []
     for per_parameter, budget in results.budgets:
         mine = {row["seed"]: row["validation_loss"] for row in results.select(budget, "mapl", ratio)}
         theirs = {row["seed"]: row["validation_loss"] for row in results.select(budget, other, ratio)}
         if common := mine.keys() & theirs.keys():
-            points.append((per_parameter, np.mean([mine[seed] - theirs[seed] for seed in common])))
+            difference = np.mean([mine[seed] - theirs[seed] for seed in common])
+            noise = math.sqrt(2 / len(common)) * (results.excess_spread[budget] or 0) / 100 * np.mean(list(mine.values()))
+            points.append((per_parameter, difference, noise))
     if not points:
         return None
-    differences = ", ".join(f"{difference:+.3f} at {per_parameter:g}" for per_parameter, difference in points)
-    ahead = [difference < 0 for _, difference in points]
+    ahead = [difference < -noise for _, difference, noise in points]
+    behind = [difference > noise for _, difference, noise in points]
     if all(ahead):
-        verdict = "is ahead at every budget"
-    elif not any(ahead):
-        verdict = "does not pass it"
-    elif ahead == sorted(ahead):
-        verdict = f"passes it between {points[ahead.index(True) - 1][0]:g} and {points[ahead.index(True)][0]:g}"
+        verdict = "ahead at every budget"
+    elif all(behind):
+        verdict = "behind at every budget"
+    elif not any(ahead) and not any(behind):
+        verdict = "no difference beyond noise"
+    elif ahead == sorted(ahead) and any(ahead):
+        first = ahead.index(True)
+        verdict = f"ahead from {points[first][0]:g} tokens per parameter on, not at {points[first - 1][0]:g}"
     else:
-        verdict = "is not ahead throughout"
-    return f"- mapl against {other}: {verdict} tokens per parameter (loss {differences})."
+        verdict = "not ahead throughout"
+    each = ", ".join(f"{difference:+.3f}" + (f" ± {noise:.3f}" if noise else "") + f" at {per_parameter:g}"
+                     for per_parameter, difference, noise in points)
+    return f"- mapl against {other}: {verdict}. Difference of loss: {each} tokens per parameter."
 
 
 def table(results):
@@ -184,23 +191,22 @@ def plot(results, path):
         axes.set(xscale="log", xlabel="bytes per token and boundary", title=f"{per_parameter:g} tokens per parameter")
     panels[0][0].set_ylabel("validation loss (nats per token)")
     handles, labels = panels[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncol=4, frameon=False,
-                  fontsize=8, bbox_to_anchor=(0.5, -0.14))
+    figure.legend(handles, labels, loc="lower center", ncol=4, frameon=False, fontsize=8, bbox_to_anchor=(0.5, -0.14))
     figure.savefig(path, dpi=130, bbox_inches="tight")
     plt.close(figure)
 
 
-def write(output):
-    """results.csv, table.md and loss_by_bytes.png in `output`, from all finished runs below it."""
-    runs = sorted(output.glob("*/*/job"), key=lambda job: job.stat().st_mtime)
-    rows = [row for job in runs if (row := read_run(job.parent))]
+def write(output, methods):
+    """results.csv, table.md and loss_by_bytes.png in `output`, of all finished runs below it; `methods` come first."""
+    rows = [row for job in sorted(output.glob("*/*/job")) if (row := read_run(job.parent))]
+    rows.sort(key=lambda row: methods.index(row["method"]) if row["method"] in methods else len(methods))
     if not rows:
         print(f"{output}: no finished run")
         return
     with open(output / "results.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows(sorted(rows, key=lambda row: (row["tokens"], row["ratio"], row["method"], row["seed"])))
+        writer.writerows(sorted(rows, key=lambda row: (row["tokens"], row["ratio"], row["seed"])))
     results = Results(rows)
     (output / "table.md").write_text(table(results))
     plot(results, output / "loss_by_bytes.png")
