@@ -132,7 +132,8 @@ def passing(results, ratio, other):
         theirs = {row["seed"]: row["validation_loss"] for row in results.select(budget, other, ratio)}
         if common := mine.keys() & theirs.keys():
             difference = np.mean([mine[seed] - theirs[seed] for seed in common])
-            noise = math.sqrt(2 / len(common)) * (results.excess_spread[budget] or 0) / 100 * np.mean(list(mine.values()))
+            single = (results.excess_spread[budget] or 0) / 100 * np.mean(list(mine.values()))
+            noise = single * math.sqrt(2 / len(common))
             points.append((per_parameter, difference, noise))
     if not points:
         return None
