@@ -202,17 +202,17 @@ bool Executor<T>::exchange(const Action& action) {
   const bool sends = sends_sync(action, unit.index());
   switch (action.kind) {
     case send_forward:
-      return unit.downstream().send_forward(action, context(action), stage.output(action.slot));
+      return unit.downstream().send(action, context(action), stage.output(action.slot));
     case receive_forward:
-      return unit.upstream().receive_forward(context(action), stage.input(action.slot));
+      return unit.upstream().receive(context(action), stage.input(action.slot));
     case send_backward:
-      return unit.upstream().send_backward(action, context(action), stage.input_gradient());
+      return unit.upstream().send(action, context(action), stage.input_gradient());
     case receive_backward:
-      return unit.downstream().receive_backward(context(action), stage.output_gradient());
+      return unit.downstream().receive(context(action), stage.output_gradient());
     case codec_sync_up:
-      return sends ? unit.upstream().send_sync_up() : unit.downstream().receive_sync_up();
+      return sends ? unit.upstream().send_sync() : unit.downstream().receive_sync();
     case codec_sync_down:
-      return sends ? unit.downstream().send_sync_down() : unit.upstream().receive_sync_down();
+      return sends ? unit.downstream().send_sync() : unit.upstream().receive_sync();
     default:
       ensure(false, "an action that exchanges a message");
   }

@@ -23,10 +23,14 @@ StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, 
     : exec_(exec), index_(index), is_last_(index == setup.stages() - 1) {
   const auto rank_of = [&](int stage) { return stage % transport.size(); };
   if (!is_first()) {
-    upstream_.emplace(exec, codec, boundary_shape(setup, index - 1, slots), transport, rank_of(index - 1));
+    const auto shape = boundary_shape(setup, index - 1, slots);
+    upstream_.emplace(exec, codec.receiver(exec, shape), shape, message_capacities(codec, shape), transport,
+                      rank_of(index - 1));
   }
   if (!is_last()) {
-    downstream_.emplace(exec, codec, boundary_shape(setup, index, slots), transport, rank_of(index + 1));
+    const auto shape = boundary_shape(setup, index, slots);
+    downstream_.emplace(exec, codec.sender(exec, shape), shape, message_capacities(codec, shape), transport,
+                        rank_of(index + 1));
   }
 
   model::StageOptions options{.sequences = setup.sequences,

@@ -1,6 +1,6 @@
 #pragma once
-// The two ends of a boundary at their ranks: a codec's end with its mailboxes. Functions that exchange a
-// message return false, without effect, while no buffer is free or the message is not here yet.
+// One end of a boundary at its rank: a codec's end with its mailboxes. Functions that exchange a message
+// return false, without effect, while no buffer is free or the message is not here yet.
 
 #include "strait/codec/codec.hpp"
 #include "strait/pipeline/mailbox.hpp"
@@ -23,23 +23,27 @@ struct CodecSeconds {
   double decode = 0.0;  ///< decode and decode_gradient
 };
 
-/// The end towards the next stage.
-template <class T>
-class DownstreamEnd {
+/// `CodecEnd` is codec::Sender, which sends activations forward and synchronises downwards, or
+/// codec::Receiver, which sends gradients back and synchronises upwards.
+template <class T, template <class> class CodecEnd>
+class BoundaryEnd {
  public:
-  DownstreamEnd(const ExecutionSpace& exec, const codec::Codec<T>& codec, const codec::BoundaryShape& shape,
-                Transport& transport, int peer);
+  /// `capacities` are those of the message buffers.
+  BoundaryEnd(const ExecutionSpace& exec, std::unique_ptr<CodecEnd<T>> end, const codec::BoundaryShape& shape,
+              const codec::MessageBounds& capacities, Transport& transport, int peer);
 
-  codec::Sender<T>& end() { return *sender_; }
+  CodecEnd<T>& end() { return *end_; }
   const CodecSeconds& seconds() const { return seconds_; }
 
   /// Posts the receives that `list` comes to at this boundary. Evaluations have no step; all else is encoded.
   void begin(const ActionList& list, std::optional<std::int64_t> step, Crossing crossing);
 
-  bool send_forward(const Action& action, const codec::Context& context, ConstMatrix<T> x);
-  bool receive_backward(const codec::Context& context, const Matrix<T>& dx);
-  bool receive_sync_up();
-  bool send_sync_down();
+  /// x [tokens, hidden]: activations at a sender, their gradients at a receiver.
+  bool send(const Action& action, const codec::Context& context, ConstMatrix<T> x);
+  /// x [tokens, hidden]: gradients at a sender, activations at a receiver.
+  bool receive(const codec::Context& context, const Matrix<T>& x);
+  bool send_sync();
+  bool receive_sync();
 
   /// No buffer is lent to the transport for sending.
   bool idle();
@@ -50,46 +54,32 @@ class DownstreamEnd {
  private:
   ExecutionSpace exec_;
   int boundary_;
-  std::unique_ptr<codec::Sender<T>> sender_;
-  Outbox forward_, sync_down_;
-  Inbox backward_, sync_up_;
+  std::unique_ptr<CodecEnd<T>> end_;
+  Outbox out_, sync_out_;
+  Inbox in_, sync_in_;
   bool synchronises_ = false;
   Crossing crossing_ = Crossing::encoded;
   CodecSeconds seconds_;
 };
+
+/// The end towards the next stage.
+template <class T>
+using DownstreamEnd = BoundaryEnd<T, codec::Sender>;
 
 /// The end towards the previous stage.
 template <class T>
-class UpstreamEnd {
- public:
-  UpstreamEnd(const ExecutionSpace& exec, const codec::Codec<T>& codec, const codec::BoundaryShape& shape,
-              Transport& transport, int peer);
+using UpstreamEnd = BoundaryEnd<T, codec::Receiver>;
 
-  codec::Receiver<T>& end() { return *receiver_; }
-  const CodecSeconds& seconds() const { return seconds_; }
-  void begin(const ActionList& list, std::optional<std::int64_t> step, Crossing crossing);
+/// Of message buffers that hold whatever the codec sends, and activations that are sent past it.
+template <class T>
+codec::MessageBounds message_capacities(const codec::Codec<T>& codec, const codec::BoundaryShape& shape);
 
-  bool receive_forward(const codec::Context& context, const Matrix<T>& x);
-  bool send_backward(const Action& action, const codec::Context& context, ConstMatrix<T> dx);
-  bool send_sync_up();
-  bool receive_sync_down();
-  bool idle();
-  std::int64_t memory_bytes() const;
+/// Bytes of the message buffers of either end.
+std::int64_t buffer_bytes_needed(const codec::MessageBounds& capacities);
 
- private:
-  ExecutionSpace exec_;
-  int boundary_;
-  std::unique_ptr<codec::Receiver<T>> receiver_;
-  Inbox forward_, sync_down_;
-  Outbox backward_, sync_up_;
-  bool synchronises_ = false;
-  Crossing crossing_ = Crossing::encoded;
-  CodecSeconds seconds_;
-};
-
-extern template class DownstreamEnd<float>;
-extern template class DownstreamEnd<double>;
-extern template class UpstreamEnd<float>;
-extern template class UpstreamEnd<double>;
+extern template class BoundaryEnd<float, codec::Sender>;
+extern template class BoundaryEnd<double, codec::Sender>;
+extern template class BoundaryEnd<float, codec::Receiver>;
+extern template class BoundaryEnd<double, codec::Receiver>;
 
 }  // namespace strait::pipeline
