@@ -13,6 +13,7 @@ checkpoint. A codec that the executable refuses is left out and asked for again 
 """
 import argparse
 import dataclasses
+import itertools
 import os
 import pathlib
 import signal
@@ -26,8 +27,9 @@ import report
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DECKS = [ROOT / "inputs" / f"compare-{budget}.toml" for budget in ("short", "medium", "long")]
 
-# Settings of the deck's [codec]; RANK stands for hidden / ratio. Methods without it run once, at a ratio of their own.
-RANK = "RANK"
+# Settings of the deck's [codec]. RANK and ENTRIES depend on the ratio; methods without them run once, at a ratio of
+# their own. An entry of topk is 4 bytes and a column of 2 forward, 4 bytes back: 10 for the 8 of a rank's number.
+RANK, ENTRIES = "RANK", "ENTRIES"
 MAIN = {
     "none": {"name": "none"},
     "mapl": {"name": "mapl", "rank": RANK},
@@ -41,7 +43,7 @@ FURTHER = {
     "mapl, anchors from embedding": {"name": "mapl", "rank": RANK, "anchor_init": "embedding"},
     "mapl, static anchors": {"name": "mapl", "rank": RANK, "anchors": "static"},
     "mapl, full anchors": {"name": "mapl", "rank": RANK, "anchors": "full"},
-    "topk": {"name": "topk", "k": RANK},
+    "topk": {"name": "topk", "k": ENTRIES},
 }
 
 
@@ -70,24 +72,25 @@ def parse_method(text):
     return name, {key.removeprefix("codec."): value for key, value in values.items()}
 
 
+def make_job(deck, method, settings, ratio, seed, output):
+    hidden = tomllib.loads(deck.read_text())["model"]["hidden"]
+    scaled = {RANK: hidden // ratio, ENTRIES: 4 * hidden // (5 * ratio)}
+    if not scaled.keys() & settings.values():
+        ratio = 0
+    name = method.replace(", ", "-").replace(" ", "-") + (f"-{ratio}x" if ratio else "")
+    values = {f"codec.{key}": scaled.get(value, value) for key, value in settings.items()}
+    return Job(deck, method, ratio, seed, {"run.seed": seed, **values}, output / deck.stem / f"{name}-seed{seed}")
+
+
 def queue(arguments):
     """All runs, the most telling first: for each seed and ratio the main methods, then the others."""
     jobs = {}
-    for seed in arguments.seeds:
-        for ratio in arguments.ratios:
-            for methods in (MAIN, {**FURTHER, **dict(arguments.extra)}):
-                for deck in arguments.decks:
-                    hidden = tomllib.loads(deck.read_text())["model"]["hidden"]
-                    for method, settings in methods.items():
-                        if arguments.methods and method not in arguments.methods:
-                            continue
-                        has_rank = RANK in settings.values()
-                        name = method.replace(", ", "-").replace(" ", "-") + (f"-{ratio}x" if has_rank else "")
-                        folder = arguments.output / deck.stem / f"{name}-seed{seed}"
-                        values = {f"codec.{key}": hidden // ratio if value == RANK else value
-                                  for key, value in settings.items()}
-                        jobs.setdefault(folder, Job(deck, method, ratio if has_rank else 0, seed,
-                                                    {"run.seed": seed, **values}, folder))
+    sets = (MAIN, {**FURTHER, **dict(arguments.extra)})
+    for seed, ratio, methods, deck in itertools.product(arguments.seeds, arguments.ratios, sets, arguments.decks):
+        for method, settings in methods.items():
+            if not arguments.methods or method in arguments.methods:
+                job = make_job(deck, method, settings, ratio, seed, arguments.output)
+                jobs.setdefault(job.folder, job)
     return list(jobs.values())
 
 
