@@ -1,6 +1,6 @@
-// Updates of one projector at hidden 512, rank 128 in float32, their parts, and the direction of Muon for the
-// matrices of a block of that width. Floating-point operations of the plain formulas against a large matrix
-// product: symmetric products take fewer, so that more than its rate is possible.
+// Updates of one or several projectors at hidden 512, rank 128 in float32, their parts, and the direction of
+// Muon for the matrices of a block of that width. Floating-point operations of the plain formulas against a
+// large matrix product: symmetric products take fewer, so that more than its rate is possible.
 
 #include "strait/kernels/elementwise.hpp"
 #include "strait/kernels/msign.hpp"
@@ -12,6 +12,7 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <vector>
 
 namespace strait::optim {
 namespace {
@@ -27,17 +28,22 @@ constexpr double quintic_flops(double row_count, double column_count, int iterat
 /// Of gradient and momentum.
 constexpr double projection_flops = 2 * 4.0 * hidden * rank * rank;
 
+/// Of as many projectors in one call as the argument.
 void update(benchmark::State& state, const char* name, double flops) {
   const ExecutionSpace exec;
-  const Matrix<float> a("strait::perf::a", hidden, rank);
-  kernels::fill_orthonormal<float>(exec, a, 1, 1);
-  const auto gradient = perf::normal_matrix(exec, hidden, rank, 2);
-  const auto optimizer = make_projector_optimizer<float>(name, 1, hidden, rank);
+  const auto count = static_cast<int>(state.range(0));
+  std::vector<Matrix<float>> projectors, gradients;
+  for (int i = 0; i < count; ++i) {
+    projectors.emplace_back("strait::perf::a", hidden, rank);
+    kernels::fill_orthonormal<float>(exec, projectors.back(), 1, i);
+    gradients.push_back(perf::normal_matrix(exec, hidden, rank, 2 + i));
+  }
+  const auto optimizer = make_projector_optimizer<float>(name, count, hidden, rank);
   for (auto _ : state) {
-    optimizer->update(exec, {a}, {gradient}, 2e-3);
+    optimizer->update(exec, projectors, gradients, 2e-3);
     fence(exec, "strait::perf: each call is timed whole");
   }
-  perf::count_flops(state, flops);
+  perf::count_flops(state, flops * count);
 }
 
 void msign(benchmark::State& state) {
@@ -76,9 +82,12 @@ constexpr double dual_step_flops = quintic_flops(hidden, rank, 5) + 4.0 * hidden
 constexpr double manifold_muon_flops = projection_flops + quintic_flops(hidden, rank, 1) +
                                        ProjectorOptimizerOptions{}.dual_steps * dual_step_flops;
 
-BENCHMARK_CAPTURE(update, spel, spel, spel_flops)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(update, manifold_muon, manifold_muon, manifold_muon_flops)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(update, spel, spel, spel_flops)->Arg(1)->Arg(3)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(update, manifold_muon, manifold_muon, manifold_muon_flops)
+    ->Arg(1)
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(update, unconstrained, unconstrained_muon, quintic_flops(hidden, rank, 5))
+    ->Arg(1)
     ->Unit(benchmark::kMillisecond);
 BENCHMARK(retract)->Unit(benchmark::kMillisecond);
 BENCHMARK(start)->Unit(benchmark::kMillisecond);
