@@ -10,6 +10,7 @@ std::vector<MetricsColumn> diagnostics_columns(const codec::Codec<T>& codec) {
   for (const auto& own : codec.diagnostics()) columns.push_back({own.name, own.units, own.long_name});
   columns.push_back({"encode_seconds", "s", "time in the codec for what was sent in the step, both ends"});
   columns.push_back({"decode_seconds", "s", "time in the codec for what arrived in the step, both ends"});
+  columns.push_back({"update_seconds", "s", "time of the codec's own updates in the step, both ends"});
   return columns;
 }
 
@@ -18,12 +19,13 @@ std::vector<std::vector<double>> gather_diagnostics(const ExecutionSpace& exec, 
                                                     pipeline::Pipeline<T>& pipeline,
                                                     const codec::Codec<T>& codec, int boundaries) {
   const std::size_t own = codec.diagnostics().size();
-  const std::size_t columns = own + 2;
+  const std::size_t columns = own + 3;
   // Each entry is filled by one rank, but for the times, to which both ends contribute.
   std::vector<double> mine(boundaries * columns);
   const auto add_seconds = [&](int boundary, const pipeline::CodecSeconds& seconds) {
     mine[boundary * columns + own] += seconds.encode;
     mine[boundary * columns + own + 1] += seconds.decode;
+    mine[boundary * columns + own + 2] += seconds.update;
   };
   for (auto& executor : pipeline.executors()) {
     for (auto& unit : executor->units()) {

@@ -162,6 +162,14 @@ bool BoundaryEnd<T, CodecEnd>::receive_sync() {
 }
 
 template <class T, template <class> class CodecEnd>
+void BoundaryEnd<T, CodecEnd>::update(const codec::UpdateInfo& info) {
+  const Stopwatch watch;
+  end_->update(exec_, info);
+  fence(exec_, "strait::pipeline::boundary: the time of an update ends with its work");
+  seconds_.update += watch.seconds();
+}
+
+template <class T, template <class> class CodecEnd>
 bool BoundaryEnd<T, CodecEnd>::idle() {
   return out_.idle() && sync_out_.idle();
 }

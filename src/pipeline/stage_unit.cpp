@@ -93,8 +93,8 @@ template <class T>
 void StageUnit<T>::update(const optim::UpdateInfo& info, double learning_rate_fraction) {
   optimizer_->update(exec_, stage_->weights(), stage_->gradients(), info);
   const codec::UpdateInfo codec_info{.step = info.step, .learning_rate_fraction = learning_rate_fraction};
-  if (upstream_) upstream_->end().update(exec_, codec_info);
-  if (downstream_) downstream_->end().update(exec_, codec_info);
+  if (upstream_) upstream_->update(codec_info);
+  if (downstream_) downstream_->update(codec_info);
 }
 
 template <class T>

@@ -60,6 +60,8 @@ class Projection(StraitTestCase):
             self.assertLess(max(self.metrics(output, group + "orthonormality")), 1e-5)
             for name in ("energy_kept", "encode_seconds", "decode_seconds"):
                 self.assertGreater(min(self.metrics(output, group + name)), 0.0, name)
+            update = self.metrics(output, group + "update_seconds")  # of steps 1, 3, 5, 7; every third updates
+            self.assertGreater(update[2], max(update[[0, 1, 3]]))
             error, kept, share = (self.metrics(output, group + name)
                                   for name in ("reconstruction_error", "energy_kept", "anchor_share"))
             np.testing.assert_allclose(error ** 2, (1 - kept) * (1 - share), rtol=1e-3)

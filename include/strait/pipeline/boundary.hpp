@@ -21,6 +21,7 @@ enum class Crossing {
 struct CodecSeconds {
   double encode = 0.0;  ///< encode and encode_gradient
   double decode = 0.0;  ///< decode and decode_gradient
+  double update = 0.0;
 };
 
 /// `CodecEnd` is codec::Sender, which sends activations forward and synchronises downwards, or
@@ -44,6 +45,8 @@ class BoundaryEnd {
   bool receive(const codec::Context& context, const Matrix<T>& x);
   bool send_sync();
   bool receive_sync();
+
+  void update(const codec::UpdateInfo& info);
 
   /// No buffer is lent to the transport for sending.
   bool idle();
