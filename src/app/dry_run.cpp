@@ -1,9 +1,7 @@
 #include "strait/app/dry_run.hpp"
 
 #include "strait/app/units_text.hpp"
-#include "strait/model/stage.hpp"
 #include "strait/pipeline/stage_unit.hpp"
-#include "strait/pipeline/verifier.hpp"
 
 #include <algorithm>
 
@@ -24,10 +22,7 @@ template <class T>
 std::string describe_run(const Settings& settings, const codec::Codec<T>& codec) {
   const auto& model = settings.model;
   const auto setup = settings.pipeline_setup();
-  const auto schedule = pipeline::schedule(setup.schedule, setup.stages(), setup.micro_batches,
-                                           {.tied_embeddings = model.tie_embeddings});
-  const auto proof = pipeline::verify(schedule);
-  ensure(proof.proven(), proof.problem.c_str());
+  const pipeline::TrainingPlan plan(setup, setup.stages());
 
   const double tokens = static_cast<double>(settings.tokens_per_step());
   const double steps = static_cast<double>(settings.run.steps);
@@ -50,21 +45,18 @@ std::string describe_run(const Settings& settings, const codec::Codec<T>& codec)
   line("schedule", fmt::format("{}, {} stages", setup.schedule, setup.stages()));
 
   for (int stage = 0; stage < setup.stages(); ++stage) {
-    const int rank = stage % schedule.stages;
-    const int slots = proof.slots[rank][stage / schedule.stages];
-    const model::StageOptions options{
-        .sequences = setup.sequences, .slots = slots, .recompute = setup.recompute};
-    const auto layout = model::stage_layout(model, setup.spans[stage]);
-    const double bytes =
-        static_cast<double>(model::Stage<T>::bytes_needed(model, setup.spans[stage], options)) +
-        static_cast<double>(optim::state_bytes_needed<T>(settings.optimizer, layout));
+    const std::int64_t parameters = model::stage_layout(model, setup.spans[stage]).size();
+    const std::int64_t bytes = pipeline::StageUnit<T>::bytes_needed(setup, plan, stage, codec);
     line(fmt::format("stage {}", stage),
          fmt::format("{}, {}parameters, {} micro-batches in flight, {}", span_text(setup.spans[stage]),
-                     with_prefix(static_cast<double>(layout.size())), slots, bytes_text(bytes)));
+                     with_prefix(static_cast<double>(parameters)), plan.slots_of(stage),
+                     bytes_text(static_cast<double>(bytes))));
   }
   for (int boundary = 0; boundary + 1 < setup.stages(); ++boundary) {
-    const auto bounds = codec.bounds(pipeline::boundary_shape(setup, boundary, 1));
-    pipeline::check_message_size(std::max(bounds.forward, bounds.backward));
+    const auto shape = pipeline::boundary_shape(setup, boundary, 1);
+    const auto bounds = codec.bounds(shape);
+    const auto capacities = pipeline::message_capacities(codec, shape);
+    pipeline::check_message_size(std::max(capacities.forward, capacities.backward));
     line(fmt::format("boundary {}", boundary),
          fmt::format("after layer {}, at most {} forward, {} back and {} to synchronise per step",
                      setup.spans[boundary].last_layer - 1,

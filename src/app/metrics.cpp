@@ -168,6 +168,7 @@ void MetricsFile::append_step(const StepRecord& record) {
     table.seconds_wait.pending.push_back(record.stages[s].seconds_wait);
     table.gradient_norm.pending.push_back(record.stages[s].gradient_norm);
     table.memory_bytes.pending.push_back(record.stages[s].memory_bytes);
+    table.resident_bytes.pending.push_back(record.stages[s].resident_bytes);
   }
   ++implementation_->steps;
 }

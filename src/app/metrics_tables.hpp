@@ -80,7 +80,7 @@ struct DiagnosticsTable {
 };
 
 struct StageTable {
-  Column<std::int64_t> step, memory_bytes;
+  Column<std::int64_t> step, memory_bytes, resident_bytes;
   Column<double> seconds_compute, seconds_wait, gradient_norm;
 
   template <class Visit>
@@ -88,7 +88,9 @@ struct StageTable {
     visit(seconds_compute, "seconds_compute", "s", "time in kernels in the step");
     visit(seconds_wait, "seconds_wait", "s", "time waiting for other ranks in the step");
     visit(gradient_norm, "gradient_norm", "1", "Euclidean norm of the stage's gradient before clipping");
-    visit(memory_bytes, "memory_bytes", "byte", "largest resident set of the rank so far");
+    visit(memory_bytes, "memory_bytes", "byte",
+          "weights, gradients, activations, state of optimiser and codec, message buffers");
+    visit(resident_bytes, "resident_bytes", "byte", "largest resident set of the rank's process so far");
     visit(step, "step", "1", "optimiser updates before this one");
   }
 };

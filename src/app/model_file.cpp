@@ -111,7 +111,8 @@ void load_unit(const ExecutionSpace& exec, const io::Group& root, pipeline::Stag
   const auto load_end = [&](auto* end, int after_layer) {
     const auto group = group_at(root, "boundary", "after_layer", after_layer);
     if (anchors) end->load_anchors(exec, *anchors);
-    return group && end->load(exec, *group);
+    const bool loaded = group && end->load(exec, *group);
+    return loaded || !end->keeps_state();
   };
   if (auto* sender = unit.sender(); sender && !load_end(sender, last_layer)) {
     notes.push_back(fmt::format("the boundary after layer {} is new: its codec starts afresh", last_layer));

@@ -53,7 +53,7 @@ std::string report_text(const Report& report, const StepLog& log) {
         fmt::format("rank {}", rank),
         fmt::format("compute {:.1f} %, wait {:.1f} %, communication {:.1f} %, input {:.1f} %, peak memory {}",
                     share(totals.compute), share(totals.wait), share(totals.communication),
-                    share(totals.input), bytes_text(totals.memory)));
+                    share(totals.input), bytes_text(totals.resident)));
   }
   for (std::size_t p = 0; p < log.boundaries().size(); ++p) {
     const BoundaryTotals& totals = log.boundaries()[p];

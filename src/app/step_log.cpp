@@ -10,7 +10,7 @@ namespace strait::app {
 namespace {
 
 // A row: what one rank of the pipeline did in one step.
-enum Column { seconds, compute, communication, wait, input, memory, gradient_norm, first_boundary };
+enum Column { seconds, compute, communication, wait, input, memory, resident, gradient_norm, first_boundary };
 constexpr std::size_t per_boundary = 3;
 
 int size_of(MPI_Comm communicator) {
@@ -63,7 +63,8 @@ void StepLog::add(StepRecord step, pipeline::Pipeline<T>& pipeline, const pipeli
     row[communication] = statistics.seconds_communication;
     row[wait] = statistics.seconds_wait;
     row[input] = statistics.seconds_input;
-    row[memory] = static_cast<double>(peak_resident_bytes());
+    row[memory] = static_cast<double>(executor->memory_bytes());
+    row[resident] = static_cast<double>(peak_resident_bytes());
     row[gradient_norm] = result.rank_gradient_norms[executor->transport().rank()];
     for (int p = 0; p < boundaries_; ++p) {
       const auto& sent = statistics.sent.boundaries[p];
@@ -97,14 +98,15 @@ void StepLog::absorb(StepRecord& step, int rank, const double* row) {
   step.stages[rank] = {.seconds_compute = row[compute],
                        .seconds_wait = row[wait],
                        .gradient_norm = row[gradient_norm],
-                       .memory_bytes = static_cast<std::int64_t>(row[memory])};
+                       .memory_bytes = static_cast<std::int64_t>(row[memory]),
+                       .resident_bytes = static_cast<std::int64_t>(row[resident])};
   RankTotals& totals = rank_totals_[rank];
   totals.seconds += row[seconds];
   totals.compute += row[compute];
   totals.communication += row[communication];
   totals.wait += row[wait];
   totals.input += row[input];
-  totals.memory = std::max(totals.memory, row[memory]);
+  totals.resident = std::max(totals.resident, row[resident]);
   for (int p = 0; p < boundaries_; ++p) {
     const double* bytes = row + first_boundary + per_boundary * p;
     step.boundaries[p].bytes_forward += static_cast<std::int64_t>(bytes[0]);

@@ -60,6 +60,15 @@ MessageBounds ProjectionCodec<T>::bounds(const BoundaryShape& shape) const {
 }
 
 template <class T>
+std::int64_t ProjectionCodec<T>::bytes_needed(Side side, const BoundaryShape& shape,
+                                              model::ParameterLayout& layout) const {
+  const bool sends = side == Side::sender;
+  add_anchors(layout, options_, shape, sends ? shape.boundary : shape.boundary + 1);
+  return sends ? ProjectionSender<T>::bytes_needed(options_, shape)
+               : ProjectionReceiver<T>::bytes_needed(options_, shape);
+}
+
+template <class T>
 std::unique_ptr<Sender<T>> ProjectionCodec<T>::sender(const ExecutionSpace& exec,
                                                       const BoundaryShape& shape) const {
   return std::make_unique<ProjectionSender<T>>(exec, options_, shape);

@@ -106,11 +106,20 @@ void ProjectionReceiver<T>::receive_sync_down(const ExecutionSpace& exec, const 
 }
 
 template <class T>
+std::int64_t ProjectionReceiver<T>::bytes_needed(const ProjectionOptions& options,
+                                                 const BoundaryShape& shape) {
+  const std::int64_t width = (options.anchors == AnchorKind::factorized ? 2 : 1) * std::int64_t{options.rank};
+  const std::int64_t projectors = options.rule.empty() ? 1 : 2;  // as it travels, and its gradient
+  const std::int64_t codes = shape.slots + 2;                    // of slots, of evaluation, and a gradient
+  const std::int64_t elements =
+      codes * shape.tokens * width + (projectors * options.rank + width) * shape.hidden;
+  return StageAnchors<T>::bytes_needed(options, shape) + elements * static_cast<std::int64_t>(sizeof(T));
+}
+
+template <class T>
 std::int64_t ProjectionReceiver<T>::state_bytes() const {
-  std::size_t elements = d_code_.size() + projector_.size() + gradient_.size() +
-                         versions_.count() * versions_.current()->decoder.size();
-  for (const Slot& slot : slots_) elements += slot.code.size();
-  return static_cast<std::int64_t>(elements * sizeof(T)) + anchors_.state_bytes();
+  const std::size_t more = (versions_.count() - 1) * versions_.current()->decoder.size();
+  return bytes_needed(options_, shape_) + static_cast<std::int64_t>(more * sizeof(T));
 }
 
 template <class T>

@@ -150,13 +150,27 @@ std::vector<double> ProjectionSender<T>::diagnose(const ExecutionSpace& exec) {
 }
 
 template <class T>
+std::int64_t ProjectionSender<T>::bytes_needed(const ProjectionOptions& options, const BoundaryShape& shape) {
+  const std::int64_t rank = options.rank, tokens = shape.tokens, slots = shape.slots + 1;
+  const std::int64_t projector = shape.hidden * rank;
+  const bool factorized = options.anchors == AnchorKind::factorized;
+  const bool wide = options.anchors == AnchorKind::full || options.anchors == AnchorKind::fixed;
+  std::int64_t elements = projector + tokens * rank;
+  if (factorized) elements += rank * rank + (slots + 1) * tokens * rank;
+  if (wide) elements += slots * tokens * shape.hidden;
+  std::int64_t bytes = StageAnchors<T>::bytes_needed(options, shape);
+  if (!options.rule.empty()) {
+    elements += 2 * projector + (factorized ? rank * rank : 0);
+    bytes += optim::projector_state_bytes<T>(options.rule, 1, shape.hidden, rank);
+  }
+  return bytes + elements * static_cast<std::int64_t>(sizeof(T));
+}
+
+template <class T>
 std::int64_t ProjectionSender<T>::state_bytes() const {
-  std::size_t elements =
-      z_.size() + d_rows_.size() + gradient_.size() + row_gradient_.size() + other_half_.size() +
-      versions_.count() * (versions_.current()->a.size() + versions_.current()->anchors.size());
-  for (const Slot& slot : slots_) elements += slot.residual.size() + slot.rows.size();
-  return static_cast<std::int64_t>(elements * sizeof(T)) + anchors_.state_bytes() +
-         (optimizer_ ? optimizer_->state_bytes() : 0);
+  const Version& version = *versions_.current();
+  const std::size_t more = (versions_.count() - 1) * (version.a.size() + version.anchors.size());
+  return bytes_needed(options_, shape_) + static_cast<std::int64_t>(more * sizeof(T));
 }
 
 template <class T>

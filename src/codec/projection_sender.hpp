@@ -29,6 +29,9 @@ class ProjectionSender : public Sender<T> {
 
   std::vector<double> diagnose(const ExecutionSpace&) override;
   std::int64_t state_bytes() const override;
+  bool keeps_state() const override { return true; }
+  /// state_bytes() with one version of the projector.
+  static std::int64_t bytes_needed(const ProjectionOptions& options, const BoundaryShape& shape);
   void save(const ExecutionSpace&, io::Group) const override;
   bool load(const ExecutionSpace&, const io::Group&) override;
   void save_anchors(const ExecutionSpace& exec, io::Group group) const override {

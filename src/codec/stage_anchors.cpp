@@ -15,12 +15,12 @@ constexpr std::uint64_t factor_streams = 0x616e63686f720000ull;
 
 /// The token table that the run's model starts with.
 template <class T>
-Matrix<T> initial_token_table(const ExecutionSpace& exec, int vocab, int hidden, std::uint64_t seed) {
+Matrix<T> initial_token_table(const ExecutionSpace& exec, const BoundaryShape& shape) {
   model::ParameterLayout layout;
-  layout.add(model::token_table_name, model::ParameterRole::embedding, vocab, hidden);
+  layout.add(model::token_table_name, model::ParameterRole::embedding, shape.vocab, shape.hidden);
   const Matrix<T> table(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "strait::codec::token_table"),
-                        vocab, hidden);
-  model::initialise<T>(exec, Vector<T>(table.data(), table.size()), layout, 1, seed);
+                        shape.vocab, shape.hidden);
+  model::initialise<T>(exec, Vector<T>(table.data(), table.size()), layout, 1, shape.seed);
   return table;
 }
 
@@ -47,52 +47,46 @@ int find(const model::ParameterLayout& layout, const std::string& name) {
   return found == entries.end() ? -1 : static_cast<int>(found - entries.begin());
 }
 
+std::string anchors_name(int stage) { return fmt::format("anchors.{}.weight", stage); }
+
 }  // namespace
+
+void add_anchors(model::ParameterLayout& layout, const ProjectionOptions& options, const BoundaryShape& shape,
+                 int stage) {
+  const bool factorized = options.anchors == AnchorKind::factorized;
+  const bool trained = factorized || options.anchors == AnchorKind::full;
+  const std::string name = anchors_name(stage);
+  if (!trained || find(layout, name) >= 0) return;
+  layout.add(name, model::ParameterRole::anchor, shape.vocab, factorized ? options.rank : shape.hidden);
+}
 
 template <class T>
 StageAnchors<T>::StageAnchors(const ExecutionSpace& exec, const ProjectionOptions& options,
                               const BoundaryShape& shape, int stage)
-    : exec_(exec),
-      kind_(options.anchors),
-      from_table_(options.anchors_from_table),
-      stage_(stage),
-      rank_(options.rank),
-      hidden_(shape.hidden),
-      vocab_(shape.vocab),
-      seed_(shape.seed) {
+    : exec_(exec), options_(options), shape_(shape), stage_(stage) {
   if (factorized()) {
-    factor_ = Matrix<T>("strait::codec::anchor_factor", rank_, hidden_);
-    kernels::fill_orthonormal<T>(exec, factor_, seed_, factor_streams + static_cast<std::uint64_t>(stage_));
+    factor_ = Matrix<T>("strait::codec::anchor_factor", options.rank, shape.hidden);
+    kernels::fill_orthonormal<T>(exec, factor_, shape.seed,
+                                 factor_streams + static_cast<std::uint64_t>(stage));
   }
-  if (kind_ == AnchorKind::fixed) table_ = initial_token_table<T>(exec, vocab_, hidden_, seed_);
-}
-
-template <class T>
-std::string StageAnchors<T>::name() const {
-  return fmt::format("anchors.{}.weight", stage_);
-}
-
-template <class T>
-void StageAnchors<T>::add_parameters(model::ParameterLayout& layout) {
-  if (!trained() || find(layout, name()) >= 0) return;
-  layout.add(name(), model::ParameterRole::anchor, vocab_, factorized() ? rank_ : hidden_);
+  if (options.anchors == AnchorKind::fixed) table_ = initial_token_table<T>(exec, shape);
 }
 
 template <class T>
 void StageAnchors<T>::lend(const model::ParameterLayout& layout, const Vector<T>& weights,
                            const Vector<T>& gradients) {
   if (!trained()) return;
-  const int index = find(layout, name());
+  const int index = find(layout, anchors_name(stage_));
   ensure(index >= 0, "the stage has the anchors that its codec added");
   table_ = layout.view(weights, index);
   gradient_ = layout.view(gradients, index);
-  if (from_table_) start_at_token_table();
+  if (options_.anchors_from_table) start_at_token_table();
 }
 
 /// E = T, or where factorised the closest that E P comes to T: E = T P^T.
 template <class T>
 void StageAnchors<T>::start_at_token_table() const {
-  const auto tokens = initial_token_table<T>(exec_, vocab_, hidden_, seed_);
+  const auto tokens = initial_token_table<T>(exec_, shape_);
   if (factorized()) {
     kernels::matmul<T>(exec_, table_, tokens, factor_, {.b = kernels::Transpose::yes});
   } else {
@@ -119,9 +113,11 @@ void StageAnchors<T>::load(const ExecutionSpace& exec, const io::Group& group) {
 }
 
 template <class T>
-std::int64_t StageAnchors<T>::state_bytes() const {
-  const std::size_t own = factor_.size() + (trained() ? 0 : table_.size());
-  return static_cast<std::int64_t>(own * sizeof(T));
+std::int64_t StageAnchors<T>::bytes_needed(const ProjectionOptions& options, const BoundaryShape& shape) {
+  std::int64_t elements = 0;
+  if (options.anchors == AnchorKind::factorized) elements = std::int64_t{options.rank} * shape.hidden;
+  if (options.anchors == AnchorKind::fixed) elements = std::int64_t{shape.vocab} * shape.hidden;
+  return elements * static_cast<std::int64_t>(sizeof(T));
 }
 
 template class StageAnchors<float>;

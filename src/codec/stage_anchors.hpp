@@ -5,6 +5,10 @@
 
 namespace strait::codec {
 
+/// Adds anchors.<stage>.weight to the layout of `stage`, once and where they are trained.
+void add_anchors(model::ParameterLayout& layout, const ProjectionOptions& options, const BoundaryShape& shape,
+                 int stage);
+
 template <class T>
 class StageAnchors {
  public:
@@ -12,18 +16,17 @@ class StageAnchors {
   StageAnchors(const ExecutionSpace& exec, const ProjectionOptions& options, const BoundaryShape& shape,
                int stage);
 
-  bool factorized() const { return kind_ == AnchorKind::factorized; }
+  bool factorized() const { return options_.anchors == AnchorKind::factorized; }
   /// A table of width hidden: `full` or `static`.
-  bool wide() const { return kind_ == AnchorKind::full || kind_ == AnchorKind::fixed; }
-  bool trained() const { return factorized() || kind_ == AnchorKind::full; }
-  bool any() const { return kind_ != AnchorKind::none; }
+  bool wide() const { return options_.anchors == AnchorKind::full || options_.anchors == AnchorKind::fixed; }
+  bool trained() const { return factorized() || options_.anchors == AnchorKind::full; }
+  bool any() const { return options_.anchors != AnchorKind::none; }
 
   ConstMatrix<T> table() const { return table_; }          ///< E [vocab, rank] or [vocab, hidden]
   const Matrix<T>& gradient() const { return gradient_; }  ///< of a trained table
   const Matrix<T>& factor() const { return factor_; }      ///< P [rank, hidden] where factorised
 
-  /// anchors.<stage>.weight, once per stage.
-  void add_parameters(model::ParameterLayout& layout);
+  void add_parameters(model::ParameterLayout& layout) { add_anchors(layout, options_, shape_, stage_); }
   void lend(const model::ParameterLayout& layout, const Vector<T>& weights, const Vector<T>& gradients);
 
   /// y [tokens, hidden] = x - E[ids], of a wide table.
@@ -33,17 +36,16 @@ class StageAnchors {
   void save(const ExecutionSpace& exec, io::Group group) const;
   void load(const ExecutionSpace& exec, const io::Group& group);
 
-  std::int64_t state_bytes() const;
+  /// What is not the stage's own.
+  static std::int64_t bytes_needed(const ProjectionOptions& options, const BoundaryShape& shape);
 
  private:
-  std::string name() const;
   void start_at_token_table() const;
 
   ExecutionSpace exec_;
-  AnchorKind kind_;
-  bool from_table_;
-  int stage_, rank_, hidden_, vocab_;
-  std::uint64_t seed_;
+  ProjectionOptions options_;
+  BoundaryShape shape_;
+  int stage_;
   Matrix<T> table_, gradient_, factor_;
 };
 

@@ -31,12 +31,6 @@ class WithMomentum : public ProjectorOptimizer<T> {
     }
   }
 
-  std::int64_t state_bytes() const override {
-    const auto matrix = static_cast<std::int64_t>(direction_.size() * sizeof(T));
-    return matrix * static_cast<std::int64_t>(momenta_.size() + 1) +
-           kernels::PolarWorkspace<T>::bytes_needed(direction_.extent(0), direction_.extent(1));
-  }
-
   void save(const ExecutionSpace& exec, int index, io::Group group) const override {
     io::write_tensor(group, "momentum", exec, momenta_.at(index));
   }
@@ -96,11 +90,6 @@ class ManifoldMuon : public WithMomentum<T> {
         shifted_("strait::stiefel::shifted", hidden, rank),
         multipliers_("strait::stiefel::multipliers", rank, rank),
         violation_("strait::stiefel::violation", rank, rank) {}
-
-  std::int64_t state_bytes() const override {
-    return WithMomentum<T>::state_bytes() +
-           2 * static_cast<std::int64_t>((gradient_.size() + multipliers_.size()) * sizeof(T));
-  }
 
  private:
   using WithMomentum<T>::direction_;
@@ -166,6 +155,18 @@ std::unique_ptr<ProjectorOptimizer<T>> make_projector_optimizer(const std::strin
   ensure(name == unconstrained_muon, "a projector optimiser that the deck would have refused");
   return std::make_unique<UnconstrainedMuon<T>>(count, hidden, rank, options);
 }
+
+template <class T>
+std::int64_t projector_state_bytes(const std::string& name, int count, std::int64_t hidden,
+                                   std::int64_t rank) {
+  const std::int64_t matrices = count + (name == manifold_muon ? 3 : 1);  // momenta, direction, G, G + 2 A L
+  const std::int64_t squares = name == manifold_muon ? 2 : 0;             // L, A^T B + B^T A
+  return (matrices * hidden + squares * rank) * rank * static_cast<std::int64_t>(sizeof(T)) +
+         kernels::PolarWorkspace<T>::bytes_needed(hidden, rank);
+}
+
+template std::int64_t projector_state_bytes<float>(const std::string&, int, std::int64_t, std::int64_t);
+template std::int64_t projector_state_bytes<double>(const std::string&, int, std::int64_t, std::int64_t);
 
 template std::unique_ptr<ProjectorOptimizer<float>> make_projector_optimizer(const std::string&, int,
                                                                              std::int64_t, std::int64_t,

@@ -12,12 +12,6 @@ namespace {
 
 using enum ActionKind;
 
-Schedule proven(Schedule schedule) {
-  const Verification verification = verify(schedule);
-  ensure(verification.proven(), verification.problem.c_str());
-  return schedule;
-}
-
 bool is_computation(ActionKind kind) {
   switch (kind) {
     case forward:
@@ -42,19 +36,14 @@ Executor<T>::Executor(const ExecutionSpace& exec, const PipelineSetup& setup, co
       setup_(setup),
       transport_(transport),
       reduction_(transport),
-      training_(proven(schedule(setup.schedule, transport.size(), setup.micro_batches,
-                                {.tied_embeddings = setup.model.tie_embeddings}))),
+      training_(setup, transport.size()),
       evaluation_(proven(evaluation_schedule(transport.size(), 1))),
       next_token_schedule_(proven(pipeline::next_token_schedule(transport.size()))) {
-  ensure(training_.virtual_stages() == setup.stages(), "the schedule covers the stages");
-  const std::vector<int> slots = verify(training_).slots[transport.rank()];
-  const ActionList& list = training_.ranks[transport.rank()];
-  const bool split_backward = std::any_of(list.begin(), list.end(),
-                                          [](const Action& action) { return action.kind == backward_input; });
-  units_.reserve(training_.chunks);
-  for (int chunk = 0; chunk < training_.chunks; ++chunk) {
-    units_.emplace_back(exec, setup_, training_.virtual_stage(transport.rank(), chunk), slots[chunk],
-                        split_backward, codec, transport);
+  const int chunks = training_.schedule.chunks;
+  units_.reserve(chunks);
+  for (int chunk = 0; chunk < chunks; ++chunk) {
+    units_.emplace_back(exec, setup_, training_, training_.schedule.virtual_stage(transport.rank(), chunk),
+                        codec, transport);
   }
 }
 
@@ -63,7 +52,7 @@ void Executor<T>::begin_step(const StepInfo& info, BatchSource source) {
   info_ = info;
   if (info.trace) trace_.clear();
   for (StageUnit<T>& unit : units_) Kokkos::deep_copy(exec_, unit.stage().gradients(), T(0));
-  begin(training_, Mode::training, std::move(source));
+  begin(training_.schedule, Mode::training, std::move(source));
 }
 
 template <class T>

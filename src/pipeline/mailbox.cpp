@@ -6,6 +6,7 @@ namespace {
 codec::Message allocate(std::int64_t capacity) {
   check_message_size(capacity);
   codec::Message message;
+  if (capacity == 0) return message;  // nothing is ever sent
   message.bytes = Vector<std::uint8_t>(
       Kokkos::view_alloc(Kokkos::WithoutInitializing, "strait::pipeline::message"), capacity);
   return message;

@@ -17,27 +17,40 @@ codec::BoundaryShape boundary_shape(const PipelineSetup& setup, int boundary, in
           .seed = setup.seed};
 }
 
+namespace {
+
+model::StageOptions stage_options(const PipelineSetup& setup, const TrainingPlan& plan, int index) {
+  return {.sequences = setup.sequences,
+          .slots = plan.slots_of(index),
+          .recompute = setup.recompute,
+          .split_backward = plan.split_backward,
+          .seed = setup.seed};
+}
+
+/// Whether stage `index` holds a copy of a table that another stage holds too.
+bool is_tied(const PipelineSetup& setup, int index) {
+  return setup.model.tie_embeddings && setup.stages() > 1 && (index == 0 || index == setup.stages() - 1);
+}
+
+}  // namespace
+
 template <class T>
-StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, int index, int slots,
-                        bool split_backward, const codec::Codec<T>& codec, Transport& transport)
+StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, const TrainingPlan& plan,
+                        int index, const codec::Codec<T>& codec, Transport& transport)
     : exec_(exec), index_(index), is_last_(index == setup.stages() - 1) {
   const auto rank_of = [&](int stage) { return stage % transport.size(); };
+  model::StageOptions options = stage_options(setup, plan, index);
   if (!is_first()) {
-    const auto shape = boundary_shape(setup, index - 1, slots);
+    const auto shape = boundary_shape(setup, index - 1, options.slots);
     upstream_.emplace(exec, codec.receiver(exec, shape), shape, message_capacities(codec, shape), transport,
                       rank_of(index - 1));
   }
   if (!is_last()) {
-    const auto shape = boundary_shape(setup, index, slots);
+    const auto shape = boundary_shape(setup, index, options.slots);
     downstream_.emplace(exec, codec.sender(exec, shape), shape, message_capacities(codec, shape), transport,
                         rank_of(index + 1));
   }
 
-  model::StageOptions options{.sequences = setup.sequences,
-                              .slots = slots,
-                              .recompute = setup.recompute,
-                              .split_backward = split_backward,
-                              .seed = setup.seed};
   options.add_parameters = [this](model::ParameterLayout& layout) {
     if (upstream_) upstream_->end().add_parameters(layout);
     if (downstream_) downstream_->end().add_parameters(layout);
@@ -49,11 +62,31 @@ StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, 
   if (downstream_) downstream_->end().lend(layout, stage_->weights(), stage_->gradients());
   optimizer_ = optim::make_optimizer<T>(setup.optimizer, layout);
 
-  if (setup.model.tie_embeddings && setup.stages() > 1 && (is_first() || is_last())) {
+  if (is_tied(setup, index)) {
     const int copy = tied_parameter(layout, is_first());
     tied_.emplace(exec, transport, rank_of(is_first() ? setup.stages() - 1 : 0),
                   layout.view(stage_->gradients(), copy));
   }
+}
+
+template <class T>
+std::int64_t StageUnit<T>::bytes_needed(const PipelineSetup& setup, const TrainingPlan& plan, int index,
+                                        const codec::Codec<T>& codec) {
+  model::StageOptions options = stage_options(setup, plan, index);
+  std::int64_t ends = 0;
+  options.add_parameters = [&](model::ParameterLayout& layout) {
+    const auto end = [&](codec::Side side, int boundary) {
+      const auto shape = boundary_shape(setup, boundary, options.slots);
+      return codec.bytes_needed(side, shape, layout) + buffer_bytes_needed(message_capacities(codec, shape));
+    };
+    ends = index > 0 ? end(codec::Side::receiver, index - 1) : 0;
+    if (index + 1 < setup.stages()) ends += end(codec::Side::sender, index);
+  };
+  const auto layout = model::stage_layout(setup.model, setup.spans[index], options.add_parameters);
+  std::int64_t bytes = ends + model::Stage<T>::bytes_needed(setup.model, setup.spans[index], options) +
+                       optim::state_bytes_needed<T>(setup.optimizer, layout);
+  if (is_tied(setup, index)) bytes += TiedReduction<T>::bytes_needed(layout, index == 0);
+  return bytes;
 }
 
 template <class T>

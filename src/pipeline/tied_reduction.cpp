@@ -52,6 +52,14 @@ int tied_parameter(const model::ParameterLayout& layout, bool first) {
   return -1;
 }
 
+template <class T>
+std::int64_t TiedReduction<T>::bytes_needed(const model::ParameterLayout& layout, bool first) {
+  const std::int64_t bytes =
+      layout.entries()[tied_parameter(layout, first)].size() * static_cast<std::int64_t>(sizeof(T));
+  check_message_size(bytes);
+  return bytes;
+}
+
 template class TiedReduction<float>;
 template class TiedReduction<double>;
 

@@ -147,4 +147,10 @@ Verification verify(const Schedule& schedule) {
   return out;
 }
 
+Schedule proven(Schedule schedule) {
+  const Verification verification = verify(schedule);
+  ensure(verification.proven(), verification.problem.c_str());
+  return schedule;
+}
+
 }  // namespace strait::pipeline

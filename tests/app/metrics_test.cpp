@@ -35,7 +35,7 @@ StepRecord record_of(std::int64_t step, int stages) {
   record.gradient_norm = 1.5;
   record.seconds = 0.5;
   record.tokens_per_second = 1024;
-  for (int s = 0; s < stages; ++s) record.stages.push_back({0.25, 0.125, 0.5 + s, 1 << 20});
+  for (int s = 0; s < stages; ++s) record.stages.push_back({0.25, 0.125, 0.5 + s, 1 << 20, 1 << 21});
   for (int p = 0; p + 1 < stages; ++p) record.boundaries.push_back({4096, 8192, 100 + step});
   return record;
 }
@@ -79,6 +79,7 @@ TEST_F(Metrics, HoldWhatTheFormatPromises) {
   EXPECT_THAT(root.read<double>("stage/0/seconds_compute"), ElementsAre(0.25, 0.25, 0.25));
   EXPECT_THAT(root.read<double>("stage/0/seconds_wait"), ElementsAre(0.125, 0.125, 0.125));
   EXPECT_THAT(root.read<std::int64_t>("stage/1/memory_bytes"), ElementsAre(1 << 20, 1 << 20, 1 << 20));
+  EXPECT_THAT(root.read<std::int64_t>("stage/1/resident_bytes"), ElementsAre(1 << 21, 1 << 21, 1 << 21));
   EXPECT_THAT(root.read<std::int64_t>("stage/1/step"), ElementsAre(0, 1, 2));
   EXPECT_THAT(root.dataset("trace/action").read_text(), ElementsAre("forward", "backward_input"));
   EXPECT_THAT(root.read<std::int32_t>("trace/stage"), ElementsAre(0, 1));

@@ -1,6 +1,7 @@
 // The bytes that a stage says it needs are those that it then allocates.
 #include "strait/model/stage.hpp"
 
+#include "support/allocation_count.hpp"
 #include "support/llama.hpp"
 
 #include <gtest/gtest.h>
@@ -9,28 +10,6 @@
 
 namespace strait::model {
 namespace {
-
-std::int64_t live_bytes = 0;
-
-/// Counts allocations while it lives.
-class AllocationCount {
- public:
-  AllocationCount() {
-    live_bytes = 0;
-    Kokkos::Tools::Experimental::set_allocate_data_callback(
-        [](Kokkos::Profiling::SpaceHandle, const char*, const void*, std::uint64_t size) {
-          live_bytes += static_cast<std::int64_t>(size);
-        });
-    Kokkos::Tools::Experimental::set_deallocate_data_callback(
-        [](Kokkos::Profiling::SpaceHandle, const char*, const void*, std::uint64_t size) {
-          live_bytes -= static_cast<std::int64_t>(size);
-        });
-  }
-  ~AllocationCount() {
-    Kokkos::Tools::Experimental::set_allocate_data_callback(nullptr);
-    Kokkos::Tools::Experimental::set_deallocate_data_callback(nullptr);
-  }
-};
 
 struct Case {
   const char* name;
@@ -61,9 +40,9 @@ TEST_P(StageMemory, NeededIsAllocated) {
   const auto& [name, span, options] = GetParam();
   const auto needed = Stage<float>::bytes_needed(config, span, options);
 
-  const AllocationCount count;
+  const test::AllocationCount count;
   const Stage<float> stage(exec, config, span, options);
-  EXPECT_EQ(live_bytes, needed);
+  EXPECT_EQ(count.live_bytes(), needed);
   EXPECT_EQ(stage.activation_bytes() + stage.parameter_bytes(), needed);
   EXPECT_EQ(stage.parameter_bytes(), 8 * stage.layout().size());
 }

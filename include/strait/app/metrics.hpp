@@ -46,7 +46,8 @@ struct StageRecord {
   double seconds_compute = 0.0;
   double seconds_wait = 0.0;
   double gradient_norm = 0.0;
-  std::int64_t memory_bytes = 0;
+  std::int64_t memory_bytes = 0;    ///< of the stage's own tensors and message buffers
+  std::int64_t resident_bytes = 0;  ///< largest resident set of its process so far
 };
 
 struct StepRecord {

@@ -27,9 +27,9 @@ template <class T>
 void save_model(const ExecutionSpace& exec, MPI_Comm communicator, const std::string& path,
                 const RunState& state, Executors<T>& executors);
 
-/// Reads this rank's stages from `path`, which may have been written on other cuts: a boundary whose layer
-/// has none in the file starts anew, with a line in `notes`. Error(ExitCode::io) where a tensor is missing or
-/// has another shape.
+/// Reads this rank's stages from `path`, which may have been written on other cuts: a boundary that
+/// keeps state and has none in the file starts anew, with a line in `notes`. Error(ExitCode::io) where a
+/// tensor is missing or has another shape.
 template <class T>
 RunState load_model(const ExecutionSpace& exec, const std::string& path, Executors<T>& executors,
                     std::vector<std::string>& notes);

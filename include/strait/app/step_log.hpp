@@ -18,7 +18,7 @@ struct RankTotals {
   double communication = 0.0;
   double wait = 0.0;
   double input = 0.0;
-  double memory = 0.0;  ///< bytes, the largest resident set
+  double resident = 0.0;  ///< bytes, the largest resident set
 };
 
 /// Sums over the run of one boundary, in bytes.

@@ -65,6 +65,9 @@ class End {
 
   virtual std::int64_t state_bytes() const { return 0; }
 
+  /// Whether the end has lasting state, which a restart on a new boundary starts afresh.
+  virtual bool keeps_state() const { return false; }
+
   /// Lasting state, under /boundary/<p> of a checkpoint: the sender saves, then the receiver adds what it has
   /// alone; both read. `load` is false, without effect, where the group is another codec's.
   virtual void save(const ExecutionSpace&, io::Group) const {}
@@ -123,6 +126,9 @@ struct MessageBounds {
   std::int64_t sync_down = 0;
 };
 
+/// The ends of a boundary.
+enum class Side { sender, receiver };
+
 /// What a codec measures of itself beside bytes and times, one number per boundary.
 struct Diagnostic {
   std::string name;
@@ -146,6 +152,11 @@ class Codec {
   void set_diagnostics_interval(std::int64_t steps) { diagnostics_interval_ = steps; }
 
   virtual MessageBounds bounds(const BoundaryShape&) const = 0;
+  /// What an end takes, without building it: adds to `layout` what its add_parameters would, and returns the
+  /// state_bytes() that it begins with.
+  virtual std::int64_t bytes_needed(Side, const BoundaryShape&, model::ParameterLayout& /*layout*/) const {
+    return 0;
+  }
   virtual std::unique_ptr<Sender<T>> sender(const ExecutionSpace&, const BoundaryShape&) const = 0;
   virtual std::unique_ptr<Receiver<T>> receiver(const ExecutionSpace&, const BoundaryShape&) const = 0;
 

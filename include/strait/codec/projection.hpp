@@ -59,6 +59,8 @@ class ProjectionCodec : public Codec<T> {
 
   std::vector<Diagnostic> diagnostics() const override;
   MessageBounds bounds(const BoundaryShape& shape) const override;
+  std::int64_t bytes_needed(Side side, const BoundaryShape& shape,
+                            model::ParameterLayout& layout) const override;
   std::unique_ptr<Sender<T>> sender(const ExecutionSpace&, const BoundaryShape&) const override;
   std::unique_ptr<Receiver<T>> receiver(const ExecutionSpace&, const BoundaryShape&) const override;
 

@@ -23,8 +23,6 @@ class ProjectorOptimizer {
   virtual void update(const ExecutionSpace& exec, const std::vector<Matrix<T>>& projectors,
                       const std::vector<Matrix<T>>& gradients, double learning_rate) = 0;
 
-  virtual std::int64_t state_bytes() const = 0;
-
   /// The state of projector `index`, as `momentum` [hidden, rank].
   virtual void save(const ExecutionSpace& exec, int index, io::Group group) const = 0;
   virtual void load(const ExecutionSpace& exec, int index, const io::Group& group) = 0;
@@ -50,5 +48,10 @@ template <class T>
 std::unique_ptr<ProjectorOptimizer<T>> make_projector_optimizer(const std::string& name, int count,
                                                                 std::int64_t hidden, std::int64_t rank,
                                                                 ProjectorOptimizerOptions options = {});
+
+/// Memory of the optimiser that make_projector_optimizer would make.
+template <class T>
+std::int64_t projector_state_bytes(const std::string& name, int count, std::int64_t hidden,
+                                   std::int64_t rank);
 
 }  // namespace strait::optim

@@ -110,7 +110,8 @@ class Executor {
   PipelineSetup setup_;
   Transport& transport_;
   Reduction reduction_;
-  Schedule training_, evaluation_, next_token_schedule_;
+  TrainingPlan training_;
+  Schedule evaluation_, next_token_schedule_;
   std::vector<StageUnit<T>> units_;
 
   // The list at hand.

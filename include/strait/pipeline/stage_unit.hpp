@@ -5,6 +5,7 @@
 #include "strait/pipeline/boundary.hpp"
 #include "strait/pipeline/config.hpp"
 #include "strait/pipeline/tied_reduction.hpp"
+#include "strait/pipeline/training_plan.hpp"
 
 #include <memory>
 #include <optional>
@@ -17,10 +18,14 @@ codec::BoundaryShape boundary_shape(const PipelineSetup& setup, int boundary, in
 template <class T>
 class StageUnit {
  public:
-  /// Virtual stage `index` of setup.spans with `slots` micro-batches in flight. The anchors that its codec
-  /// ends want become parameters of the stage, lent to them.
-  StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, int index, int slots, bool split_backward,
+  /// Virtual stage `index` of setup.spans. The anchors that its codec ends want become parameters of the
+  /// stage, lent to them.
+  StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, const TrainingPlan& plan, int index,
             const codec::Codec<T>& codec, Transport& transport);
+
+  /// memory_bytes() that such a unit begins with, without building it.
+  static std::int64_t bytes_needed(const PipelineSetup& setup, const TrainingPlan& plan, int index,
+                                   const codec::Codec<T>& codec);
 
   int index() const { return index_; }
   bool is_first() const { return index_ == 0; }

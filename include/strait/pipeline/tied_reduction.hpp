@@ -22,6 +22,8 @@ class TiedReduction {
   bool advance();
 
   std::int64_t memory_bytes() const { return theirs_.bytes.extent(0); }
+  /// The same for a stage of `layout` that is the first or else the last. Refuses as the constructor does.
+  static std::int64_t bytes_needed(const model::ParameterLayout& layout, bool first);
 
  private:
   ExecutionSpace exec_;

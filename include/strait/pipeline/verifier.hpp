@@ -30,4 +30,7 @@ struct Verification {
 /// - all ranks come to the reductions in the same order.
 Verification verify(const Schedule& schedule);
 
+/// `schedule`, which a fault would make a programming error.
+Schedule proven(Schedule schedule);
+
 }  // namespace strait::pipeline

@@ -1,0 +1,24 @@
+#include "strait/pipeline/training_plan.hpp"
+
+#include "strait/pipeline/verifier.hpp"
+
+#include <algorithm>
+
+namespace strait::pipeline {
+namespace {
+
+bool is_half(const Action& action) { return action.kind == ActionKind::backward_input; }
+
+}  // namespace
+
+TrainingPlan::TrainingPlan(const PipelineSetup& setup, int ranks)
+    : schedule(proven(pipeline::schedule(setup.schedule, ranks, setup.micro_batches,
+                                         {.tied_embeddings = setup.model.tie_embeddings}))),
+      slots(verify(schedule).slots),
+      split_backward(std::any_of(schedule.ranks.begin(), schedule.ranks.end(), [](const ActionList& list) {
+        return std::any_of(list.begin(), list.end(), is_half);
+      })) {
+  ensure(schedule.virtual_stages() == setup.stages(), "the schedule covers the stages");
+}
+
+}  // namespace strait::pipeline

@@ -1,0 +1,67 @@
+// The bytes that a plan asks for are those that a pipeline then allocates and reports.
+#include "support/allocation_count.hpp"
+#include "support/pipelines.hpp"
+
+#include <gtest/gtest.h>
+
+namespace strait::test {
+namespace {
+
+using pipeline::Pipeline;
+using pipeline::PipelineSetup;
+using pipeline::StageUnit;
+using pipeline::TrainingPlan;
+
+template <class T>
+void expect_planned(const PipelineSetup& setup, const codec::Codec<T>& codec) {
+  const ExecutionSpace exec;
+  const TrainingPlan plan(setup, setup.stages());
+  std::vector<std::int64_t> planned;
+  std::int64_t total = 0;
+  for (int stage = 0; stage < setup.stages(); ++stage) {
+    planned.push_back(StageUnit<T>::bytes_needed(setup, plan, stage, codec));
+    total += planned.back();
+  }
+  const AllocationCount count;
+  Pipeline<T> pipeline(exec, setup, codec);
+  EXPECT_EQ(count.live_bytes(), total);
+  const auto expect_reported = [&] {
+    for (int stage = 0; stage < setup.stages(); ++stage) {
+      EXPECT_EQ(pipeline.executors()[stage]->memory_bytes(), planned[stage]) << "stage " << stage;
+    }
+  };
+  expect_reported();
+  train(exec, pipeline, setup.model.vocab, 3);
+  expect_reported();
+}
+
+/// [codec] of a deck.
+class PlannedMemory : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(
+    Codecs, PlannedMemory,
+    ::testing::Values("name = 'none'", "name = 'none'\nwire = 'bfloat16'", "name = 'mapl'\nrank = 6",
+                      "name = 'mapl'\nrank = 6\nanchors = 'full'\nanchor_init = 'embedding'",
+                      "name = 'mapl'\nrank = 6\nanchors = 'static'\nprojector = 'manifold-muon'",
+                      "name = 'mapl'\nrank = 5\nanchors = 'none'\nprojector_interval = 2",
+                      "name = 'fixed'\nrank = 6", "name = 'unconstrained'\nrank = 6"));
+
+TEST_P(PlannedMemory, IsAllocatedAndReported) {
+  const Deck deck = Deck::from_string(std::string("[codec]\n") + GetParam(), "test");
+  for (const bool tied : {false, true}) {
+    for (const std::string optimizer : {"adamw", "muon"}) {
+      SCOPED_TRACE(fmt::format("tied {}, {}", tied, optimizer));
+      PipelineSetup setup = setup_of({.stages = 3, .tied = tied, .optimizer = optimizer});
+      expect_planned<float>(setup, *codec::codec_from_deck<float>(deck.table("codec"), setup.model.hidden));
+      setup.recompute = true;
+      setup.schedule = "gpipe";
+      expect_planned<double>(setup, *codec::codec_from_deck<double>(deck.table("codec"), setup.model.hidden));
+    }
+  }
+}
+
+TEST(PlannedMemoryOfOneStage, HasNoBoundary) {
+  expect_planned<float>(setup_of({.stages = 1, .tied = true}), exact_codec<float>());
+}
+
+}  // namespace
+}  // namespace strait::test
