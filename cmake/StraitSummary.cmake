@@ -33,6 +33,7 @@ strait_summary_line("MPI" "${STRAIT_MPI_FLAVOUR} ${MPI_CXX_VERSION} (${MPI_CXX_C
 strait_summary_line("Launcher" "${STRAIT_LAUNCHER}")
 strait_summary_line("HDF5" "${HDF5_VERSION} (${HDF5_C_LIBRARY_hdf5})")
 strait_summary_line("SentencePiece" "${sentencepiece_VERSION}")
+strait_summary_line("PCRE2" "${pcre2_VERSION}")
 strait_summary_line("Native code" "${STRAIT_NATIVE}")
 strait_summary_line("Sanitizers" "${STRAIT_SANITIZE}")
 strait_summary_line("Bounds checks" "${STRAIT_BOUNDS_CHECK}")

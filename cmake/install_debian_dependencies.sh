@@ -9,7 +9,8 @@ set -eu
 
 build="g++ make cmake ninja-build ccache pkg-config git clang-format"
 libraries="mpich libmpich-dev libhdf5-mpich-dev libtrilinos-kokkos-dev libtrilinos-kokkos-kernels-dev
-  libopenblas-dev libtomlplusplus-dev libfmt-dev libcli11-dev nlohmann-json3-dev libssl-dev libsentencepiece-dev"
+  libopenblas-dev libtomlplusplus-dev libfmt-dev libcli11-dev nlohmann-json3-dev libssl-dev libsentencepiece-dev
+  libpcre2-dev"
 tests="libgtest-dev libgmock-dev libbenchmark-dev python3 python3-numpy python3-h5py python3-matplotlib"
 text="bible-kjv bible-kjv-text"  # what inputs/quickstart.toml learns
 torch="python3-torch libopenblas0-openmp"

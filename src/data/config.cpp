@@ -3,13 +3,6 @@
 #include <map>
 
 namespace strait::data {
-namespace {
-
-bool ends_with(const std::string& text, std::string_view end) {
-  return std::string_view(text).ends_with(end);
-}
-
-}  // namespace
 
 DataConfig DataConfig::from_deck(Table table) {
   using Patterns = std::vector<std::string>;
@@ -24,10 +17,13 @@ DataConfig DataConfig::from_deck(Table table) {
   data.validation = table.optional<Patterns>("validation", {}, "files or patterns that no step trains on");
   data.format = formats.at(table.choice("format", {"auto", "llmc", "nanogpt", "text", "hdf5"},
                                         "of the files; auto looks at each file's first bytes and name"));
-  data.tokenizer = table.optional("tokenizer", "bytes", "of text: \"bytes\" or a SentencePiece .model file");
-  if (data.tokenizer != "bytes" && !ends_with(data.tokenizer, ".model")) {
+  data.tokenizer = table.optional("tokenizer", "bytes",
+                                  "of text: \"bytes\", a SentencePiece .model file or a tokenizer.json");
+  if (data.tokenizer != "bytes" && !data.tokenizer.ends_with(".model") &&
+      !data.tokenizer.ends_with(".json")) {
     table.reject("tokenizer",
-                 fmt::format("is \"{}\", expected \"bytes\" or a SentencePiece .model file", data.tokenizer));
+                 fmt::format("is \"{}\", expected \"bytes\", a SentencePiece .model file or a tokenizer.json",
+                             data.tokenizer));
   }
   const std::string order = table.choice("order", {"shuffled", "sequential"}, "of the sequences of an epoch");
   data.order = order == "shuffled" ? Order::shuffled : Order::sequential;

@@ -99,10 +99,14 @@ std::unique_ptr<TokenSource> open_text(const std::string& path, const Tokenizer&
                                         tokenizer.end_of_document());
   }
   std::vector<std::int32_t> tokens;
-  for (const std::string_view document : documents) {
-    const std::vector<std::int32_t> encoded = tokenizer.encode(document);
-    tokens.insert(tokens.end(), encoded.begin(), encoded.end());
-    tokens.push_back(tokenizer.end_of_document());
+  try {
+    for (const std::string_view document : documents) {
+      const std::vector<std::int32_t> encoded = tokenizer.encode(document);
+      tokens.insert(tokens.end(), encoded.begin(), encoded.end());
+      tokens.push_back(tokenizer.end_of_document());
+    }
+  } catch (const Error& error) {
+    fail(error.code(), "{}: {}", path, error.what());
   }
   return std::make_unique<MemorySource>(path, std::move(tokens));
 }

@@ -46,7 +46,13 @@ TokenStream TokenStream::open(const DataConfig& config, const std::vector<std::s
   const auto tokenizer = make_tokenizer(config.tokenizer);
   std::vector<std::unique_ptr<TokenSource>> sources;
   for (const std::string& path : expand_patterns(patterns)) {
-    sources.push_back(open_source(path, config.format, *tokenizer));
+    const Format format = config.format == Format::automatic ? detect_format(path) : config.format;
+    // Before the text is encoded, which may take minutes.
+    if (format == Format::text && tokenizer->vocabulary() > vocab) {
+      fail(ExitCode::io, "{}: the tokenizer {} has {} ids, expected at most {} (model.vocab)", path,
+           config.tokenizer, tokenizer->vocabulary(), vocab);
+    }
+    sources.push_back(open_source(path, format, *tokenizer));
   }
   return {std::move(sources), vocab};
 }

@@ -1,5 +1,6 @@
 #include "strait/data/tokenizer.hpp"
 
+#include "hugging_face_tokenizer.hpp"
 #include "sentencepiece_tokenizer.hpp"
 
 namespace strait::data {
@@ -21,7 +22,7 @@ std::string ByteTokenizer::decode(std::span<const std::int32_t> tokens) const {
 
 std::unique_ptr<Tokenizer> make_tokenizer(const std::string& name) {
   if (name == "bytes") return std::make_unique<ByteTokenizer>();
-  return load_sentencepiece(name);
+  return name.ends_with(".json") ? load_hugging_face(name) : load_sentencepiece(name);
 }
 
 }  // namespace strait::data

@@ -1,4 +1,5 @@
 """Bad input: one clear line from one rank, the documented exit code, all ranks gone, nothing lost."""
+import json
 import os
 import pathlib
 import struct
@@ -92,6 +93,13 @@ class BadData(StraitTestCase):
     def test_empty_token_file(self):
         (self.folder / "train.bin").write_bytes(b"")
         self.refuse(IO, ["train.bin"])
+
+    def test_damaged_tokenizer(self):
+        text, tokenizer = self.folder / "train.txt", self.folder / "tokenizer.json"
+        text.write_text("some text")
+        tokenizer.write_text('{"model": ')
+        self.refuse(IO, ["tokenizer.json", "damaged"], *self.sets(
+            data__train=json.dumps([str(text)]), data__format="text", data__tokenizer=tokenizer))
 
     def test_truncated_token_file(self):
         header = struct.pack("<256i", 20240520, 1, 4000, *[0] * 253)

@@ -45,8 +45,8 @@ TEST(DataConfig, RefusesBadValues) {
   refused("train = []", "run.toml:2:1: [data] train: is empty, expected at least one file or pattern");
   refused("train = \"a\"", "run.toml:2:1: [data] train: found the string \"a\", expected a list of strings");
   refused("train = [\"a\"]\nformat = \"csv\"", "run.toml:3:1: [data] format: found the string \"csv\"");
-  refused("train = [\"a\"]\ntokenizer = \"tokenizer.json\"",
-          "run.toml:3:1: [data] tokenizer: is \"tokenizer.json\", expected \"bytes\" or a SentencePiece");
+  refused("train = [\"a\"]\ntokenizer = \"merges.txt\"",
+          "run.toml:3:1: [data] tokenizer: is \"merges.txt\", expected \"bytes\", a SentencePiece");
   refused("train = [\"a\"]\nordr = \"shuffled\"", "run.toml:3:1: [data] ordr: unknown key");
 }
 

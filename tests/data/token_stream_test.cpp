@@ -63,7 +63,8 @@ TEST(TokenStream, RefusesTokensBeyondTheVocabulary) {
   EXPECT_EQ(TokenStream::open(config, {path}, 301).size(), 4);
 
   write_bytes(folder.file("a.txt"), "text");
-  test::expect_error(ExitCode::io, "token 256 at position 4, expected 0 to 255",
+  test::expect_error(ExitCode::io,
+                     "a.txt: the tokenizer bytes has 257 ids, expected at most 256 (model.vocab)",
                      [&] { TokenStream::open(config, {folder.file("a.txt")}, 256); });
 }
 

@@ -8,11 +8,11 @@
 namespace strait::test {
 
 /// Under the source folder that CTest names; a test started by hand takes the path it was compiled from.
-inline std::string golden_file(const std::string& name) {
+inline std::string golden_file(const std::string& name, const std::string& extension = ".h5") {
   const char* source = std::getenv("STRAIT_SOURCE_DIR");
   const auto folder = source ? std::filesystem::path(source) / "tests" / "reference"
                              : std::filesystem::path(__FILE__).parent_path();
-  return (folder / "golden" / (name + ".h5")).string();
+  return (folder / "golden" / (name + extension)).string();
 }
 
 }  // namespace strait::test

@@ -15,7 +15,7 @@ struct DataConfig {
   std::vector<std::string> train;       ///< file names or patterns, at least one
   std::vector<std::string> validation;  ///< may be empty
   Format format = Format::automatic;
-  std::string tokenizer = "bytes";  ///< or the path of a SentencePiece .model
+  std::string tokenizer = "bytes";  ///< or the path of a SentencePiece .model or a tokenizer.json
   Order order = Order::shuffled;
 
   static DataConfig from_deck(Table table);
