@@ -68,6 +68,10 @@ Checkpoint PendingCheckpoint::commit() {
   write_manifest(path_, step_);
   store_->publish(path_, step_);
   path_.clear();
+  // A crash here leaves a whole checkpoint that `latest` does not name. A restart takes the one that it names
+  // (the first checkpoint of all, which `latest` cannot name yet, is taken as it is), comes to this step
+  // again and replaces what is here: a later checkpoint may as well be left of another future, so it is never
+  // preferred. The other order would name a checkpoint that is not there.
   store_->write_latest(step_);
   store_->prune(step_);
   store_->line_end_ = step_;

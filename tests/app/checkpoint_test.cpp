@@ -144,6 +144,23 @@ TEST_F(Checkpoints, OfAKilledRunArePutRight) {
   EXPECT_EQ(store_.open(root_ / "step_4").step, 4);
 }
 
+TEST_F(Checkpoints, AreReplacedWhereLatestDoesNotNameThem) {
+  // Killed between the two renames of a commit: of the first checkpoint, and of a later one.
+  commit(store_, 4, "four");
+  fs::remove(root_ / "latest");
+  EXPECT_EQ(latest_step(), 4);
+  commit(store_, 5, "five");
+  write_file(root_ / "latest", "step_4\n");
+  EXPECT_EQ(latest_step(), 4);
+  CheckpointStore restarted(root_, 2);
+  restarted.prepare();
+  restarted.open(root_ / "step_4");
+  commit(restarted, 5, "five again");
+  EXPECT_EQ(latest_step(), 5);
+  EXPECT_EQ(contents(root_ / "step_5" / "model.h5"), "five again");
+  EXPECT_THAT(names(), ElementsAre("latest", "step_4", "step_5"));
+}
+
 TEST_F(Checkpoints, OfAnotherFutureComeLastAndGoWhenOvertaken) {
   CheckpointStore first(root_, 10);
   for (const int step : {2, 4, 6, 8}) commit(first, step, "first run");
