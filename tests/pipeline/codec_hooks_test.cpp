@@ -1,6 +1,7 @@
 // A codec with state, anchors, synchronisation and ids on the wire: every hook is called, in order, with the
 // right context.
 #include "support/expect_error.hpp"
+#include "support/pipeline_statistics.hpp"
 #include "support/pipelines.hpp"
 #include "support/recording_codec.hpp"
 #include "support/temporary_directory.hpp"
@@ -171,12 +172,12 @@ TEST_F(CodecHooks, BytesGoToTheirAccounts) {
                        .sync = 3 * 4,
                        .header = 3 * 16};
   pipeline.step(step_info(0), tokens(0));
-  EXPECT_EQ(pipeline.gather_statistics().boundaries[0], wanted);
+  EXPECT_EQ(gather_statistics(pipeline).boundaries[0], wanted);
   wanted.sync += 8 + 4;
   pipeline.step(step_info(1), tokens(1));
-  EXPECT_EQ(pipeline.gather_statistics().boundaries[0], wanted);
+  EXPECT_EQ(gather_statistics(pipeline).boundaries[0], wanted);
   pipeline.evaluate(1, tokens(9));
-  EXPECT_EQ(pipeline.gather_statistics().boundaries[0],
+  EXPECT_EQ(gather_statistics(pipeline).boundaries[0],
             BoundaryBytes{.evaluation = 4 * tokens_per_message + numbers + 4 + 16});
 }
 

@@ -1,6 +1,7 @@
 // What a step, an evaluation and a choice of token do, against a stage that is driven by hand.
 #include "strait/kernels/elementwise.hpp"
 
+#include "support/pipeline_statistics.hpp"
 #include "support/pipelines.hpp"
 
 #include <gmock/gmock.h>
@@ -137,13 +138,13 @@ TEST(Executor, BytesAreExact) {
   pipeline.step(step_info(0), tokens(0));
   const std::int64_t message = tokens_per_micro_batch(setup) * setup.model.hidden * 2;
   const BoundaryBytes step{.forward = 4 * message, .backward = 4 * message};
-  auto statistics = pipeline.gather_statistics();
+  auto statistics = gather_statistics(pipeline);
   EXPECT_EQ(statistics.boundaries, (std::vector<BoundaryBytes>{step, step}));
   EXPECT_EQ(statistics.tied, 2 * 8 * setup.model.vocab * setup.model.hidden);
 
   pipeline.evaluate(5, tokens(9));
   pipeline.next_token(tokens(9), 0, [](std::span<const double>) { return 0; });
-  statistics = pipeline.gather_statistics();
+  statistics = gather_statistics(pipeline);
   const BoundaryBytes evaluation{.evaluation = 6 * message};
   EXPECT_EQ(statistics.boundaries, (std::vector<BoundaryBytes>{evaluation, evaluation}));
   EXPECT_EQ(statistics.tied, 0);
@@ -152,7 +153,7 @@ TEST(Executor, BytesAreExact) {
 TEST(Executor, TimesAreOfWhatEachRankDid) {
   Pipeline<double> pipeline = make(setup_of({.stages = 3}));
   pipeline.step(step_info(0), tokens(0));
-  const auto ranks = pipeline.gather_statistics().ranks;
+  const auto ranks = gather_statistics(pipeline).ranks;
   ASSERT_EQ(ranks.size(), 3U);
   for (const auto& rank : ranks) {
     EXPECT_GT(rank.seconds_compute, 0.0);

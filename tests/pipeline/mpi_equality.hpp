@@ -2,6 +2,7 @@
 // A pipeline over MPI against the same pipeline on one rank, bit for bit. Included by one test per number of
 // ranks.
 
+#include "support/pipeline_statistics.hpp"
 #include "support/pipelines.hpp"
 #include "support/projection.hpp"
 #include "support/recording_codec.hpp"
@@ -35,8 +36,8 @@ class MpiEquality : public ::testing::Test {
     EXPECT_EQ(found.losses, wanted.losses);
     EXPECT_EQ(found.norms, wanted.norms);
     EXPECT_EQ(found.evaluation, wanted.evaluation);
-    const auto wanted_bytes = emulated.gather_statistics();
-    const auto found_bytes = distributed.gather_statistics();
+    const auto wanted_bytes = gather_statistics(emulated);
+    const auto found_bytes = gather_statistics(distributed);
     EXPECT_EQ(found_bytes.boundaries, wanted_bytes.boundaries);
     EXPECT_EQ(found_bytes.tied, wanted_bytes.tied);
     EXPECT_EQ(found_bytes.ranks.size(), static_cast<std::size_t>(ranks_));
@@ -133,13 +134,13 @@ TEST_F(MpiEquality, OneRankThatIsNotFiniteStopsTheUpdateOfAll) {
 TEST_F(MpiEquality, ASlowRankIsWaitedFor) {
   const pipeline::PipelineSetup setup = setup_of({.stages = ranks_});
   pipeline::Pipeline<float> pipeline(exec_, setup, exact_codec<float>(), MPI_COMM_WORLD);
-  pipeline.gather_statistics();
+  gather_statistics(pipeline);
   const auto slow_tokens = [&](const pipeline::BatchRequest& request) {
     if (rank_ == ranks_ - 1) std::this_thread::sleep_for(std::chrono::milliseconds(20));
     tokens(0)(request);
   };
   EXPECT_TRUE(pipeline.step(step_info(0), slow_tokens).finite);
-  const auto ranks = pipeline.gather_statistics().ranks;
+  const auto ranks = gather_statistics(pipeline).ranks;
   EXPECT_GT(ranks[0].seconds_wait, 0.04) << "the first rank waits for the last";
   EXPECT_GE(ranks[ranks_ - 1].seconds_input, 0.08);
 }

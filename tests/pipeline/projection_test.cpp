@@ -2,6 +2,7 @@
 #include "support/projection.hpp"
 
 #include "support/codec_ends.hpp"
+#include "support/pipeline_statistics.hpp"
 #include "support/temporary_directory.hpp"
 
 #include <gtest/gtest.h>
@@ -104,12 +105,12 @@ TEST_F(Projection, BytesAreTheFormula) {
     const std::int64_t ids = anchors == AnchorKind::none ? 0 : 3 * (2 * 6) * 2;
     BoundaryBytes wanted{.forward = numbers + ids, .backward = numbers};
     pipeline.step(step_info(0), tokens(0));
-    EXPECT_EQ(pipeline.gather_statistics().boundaries[0], wanted);
+    EXPECT_EQ(gather_statistics(pipeline).boundaries[0], wanted);
     wanted.sync = 2 * 16 * 6 * 4;
     pipeline.step(step_info(1), tokens(1));
-    EXPECT_EQ(pipeline.gather_statistics().boundaries[0], wanted);
+    EXPECT_EQ(gather_statistics(pipeline).boundaries[0], wanted);
     pipeline.evaluate(1, tokens(9));
-    EXPECT_EQ(pipeline.gather_statistics().boundaries[0], BoundaryBytes{.evaluation = (numbers + ids) / 3});
+    EXPECT_EQ(gather_statistics(pipeline).boundaries[0], BoundaryBytes{.evaluation = (numbers + ids) / 3});
   }
 }
 
@@ -137,10 +138,10 @@ TEST_F(Projection, EvaluatedPastTheCodecTheModelIsTheUncompressedOne) {
       const auto& from = pipeline.executors()[rank]->units()[0].stage().weights();
       Kokkos::deep_copy(exec_, to, Kokkos::subview(from, std::make_pair(std::size_t{0}, to.extent(0))));
     }
-    pipeline.gather_statistics();
+    gather_statistics(pipeline);
     const double wanted = plain.evaluate(2, tokens(9));
     EXPECT_EQ(pipeline.evaluate(2, tokens(9), pipeline::Crossing::exact), wanted);
-    EXPECT_EQ(pipeline.gather_statistics().boundaries[1],
+    EXPECT_EQ(gather_statistics(pipeline).boundaries[1],
               BoundaryBytes{.evaluation = 2 * (2 * 6) * 16 * std::int64_t{sizeof(float)}});
     EXPECT_NE(pipeline.evaluate(2, tokens(9)), wanted);
   }

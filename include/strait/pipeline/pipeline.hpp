@@ -9,20 +9,6 @@
 
 namespace strait::pipeline {
 
-/// What a rank did since it was asked last, as every rank knows it.
-struct RankStatistics {
-  double seconds_compute = 0.0;
-  double seconds_communication = 0.0;
-  double seconds_wait = 0.0;
-  double seconds_input = 0.0;
-};
-
-struct PipelineStatistics {
-  std::vector<BoundaryBytes> boundaries;  ///< of both directions
-  std::int64_t tied = 0;                  ///< bytes of tied gradients, all ranks
-  std::vector<RankStatistics> ranks;
-};
-
 template <class T>
 class Pipeline {
  public:
@@ -39,8 +25,6 @@ class Pipeline {
   double evaluate(int micro_batches, const BatchSource& source, Crossing crossing = Crossing::encoded);
   /// The token that `choose` takes after `position` of the first sequence of micro-batch 0 of `source`.
   std::int32_t next_token(const BatchSource& source, std::int64_t position, const ChooseToken& choose);
-  /// Of all ranks, since the last call.
-  PipelineStatistics gather_statistics();
 
   /// Begins a list on every executor with `begin(executor)` and runs it to its end.
   template <class Begin>
