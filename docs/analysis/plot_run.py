@@ -24,7 +24,7 @@ COLOURS = {
     "norm_reduce": "#bab0ac",
 }
 WAIT_COLOUR = "#e8e6e3"
-SEND_COLOUR = "#f58518"
+MESSAGE_COLOUR = "#f58518"
 
 
 def smooth(values, window):
@@ -67,17 +67,17 @@ def draw_throughput(axes, file):
 
 def draw_gantt(axes, file):
     trace = file["trace"]
-    stage, start, end = trace["stage"][:], trace["start"][:], trace["end"][:]
+    stage, start, end, waited = (trace[name][:] for name in ("stage", "start", "end", "waited"))
     micro_batch = trace["micro_batch"][:]
     action = [name.decode() if isinstance(name, bytes) else name for name in trace["action"][:]]
     if not len(stage):
         axes.set_axis_off()
         return
-    for s, a, b, m, name in zip(stage, start, end, micro_batch, action):
-        colour = COLOURS.get(name)
-        if colour is None:
-            colour = WAIT_COLOUR if name.startswith("receive") else SEND_COLOUR
+    for s, a, b, w, m, name in zip(stage, start, end, waited, micro_batch, action):
+        colour = COLOURS.get(name, MESSAGE_COLOUR)
         axes.barh(s, (b - a) * 1e3, left=a * 1e3, height=0.8, color=colour, edgecolor="white", linewidth=0.3)
+        if w > 0:
+            axes.barh(s, w * 1e3, left=a * 1e3, height=0.8, color=WAIT_COLOUR)
         if name in ("forward", "backward", "backward_input") and (b - a) > 0.02 * end.max():
             axes.text((a + b) / 2 * 1e3, s, str(m), ha="center", va="center", color="white", fontsize=7)
     axes.invert_yaxis()
@@ -86,8 +86,8 @@ def draw_gantt(axes, file):
              title="One step, action by action (numbers are micro-batches)")
     names = [n for n in COLOURS if n in action]
     handles = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[n]) for n in names]
-    handles += [plt.Rectangle((0, 0), 1, 1, color=SEND_COLOUR), plt.Rectangle((0, 0), 1, 1, color=WAIT_COLOUR)]
-    axes.legend(handles, names + ["send", "wait to receive"], ncol=4, frameon=False, fontsize=7,
+    handles += [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in (MESSAGE_COLOUR, WAIT_COLOUR)]
+    axes.legend(handles, names + ["send or receive", "wait"], ncol=4, frameon=False, fontsize=7,
                 loc="upper center", bbox_to_anchor=(0.5, -0.22))
 
 

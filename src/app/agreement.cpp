@@ -1,5 +1,7 @@
 #include "strait/app/agreement.hpp"
 
+#include "strait/core/communicator.hpp"
+
 #include <cstdio>
 #include <new>
 #include <optional>
@@ -31,10 +33,8 @@ void agree(MPI_Comm communicator, const std::function<void()>& body) {
     error = current_error();
   }
 
-  int rank = 0;
-  int size = 1;
-  MPI_Comm_rank(communicator, &rank);
-  MPI_Comm_size(communicator, &size);
+  const int rank = rank_of(communicator);
+  const int size = size_of(communicator);
   const int mine = error ? rank : size;
   int first = size;
   MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, communicator);

@@ -1,18 +1,8 @@
 #include "strait/app/batch_feed.hpp"
 
-#include "strait/core/host_mirror.hpp"
+#include "token_upload.hpp"
 
 namespace strait::app {
-
-namespace {
-
-void upload(const ExecutionSpace& exec, const MutableTokenIds& view, std::vector<std::int32_t>& tokens) {
-  if (view.extent(0) == 0) return;
-  to_device(exec, view,
-            Kokkos::View<std::int32_t*, Kokkos::LayoutRight, HostSpace>(tokens.data(), tokens.size()));
-}
-
-}  // namespace
 
 BatchFeed::BatchFeed(const Settings& settings)
     : micro_batch_(settings.training.micro_batch), context_(settings.model.context) {

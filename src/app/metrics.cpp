@@ -28,7 +28,8 @@ struct TraceDatasets {
         action(root.dataset("trace/action")),
         micro_batch(root.dataset("trace/micro_batch")),
         start(root.dataset("trace/start")),
-        end(root.dataset("trace/end")) {}
+        end(root.dataset("trace/end")),
+        waited(root.dataset("trace/waited")) {}
 
   static void create(io::Group group) {
     using enum io::ElementType;
@@ -37,6 +38,8 @@ struct TraceDatasets {
     group.create_extendible("micro_batch", int64, chunk_rows).describe("1", "micro-batch of the action");
     group.create_extendible("start", float64, chunk_rows).describe("s", "since the step began");
     group.create_extendible("end", float64, chunk_rows).describe("s", "since the step began");
+    group.create_extendible("waited", float64, chunk_rows)
+        .describe("s", "of start to end, for a message, a free buffer or other ranks");
   }
 
   template <class T>
@@ -50,7 +53,7 @@ struct TraceDatasets {
     dataset.flush();
   }
 
-  io::Dataset stage, action, micro_batch, start, end;
+  io::Dataset stage, action, micro_batch, start, end, waited;
 };
 
 /// Adds what the layout asks for and the file lacks; SWMR allows it only before the writing begins.
@@ -191,13 +194,14 @@ void MetricsFile::write_trace(const std::vector<TraceRecord>& records) {
   std::vector<std::int32_t> stages;
   std::vector<std::string> actions;
   std::vector<std::int64_t> micro_batches;
-  std::vector<double> starts, ends;
+  std::vector<double> starts, ends, waits;
   for (const auto& record : records) {
     stages.push_back(record.stage);
     actions.push_back(record.action);
     micro_batches.push_back(record.micro_batch);
     starts.push_back(record.start);
     ends.push_back(record.end);
+    waits.push_back(record.waited);
   }
   auto& trace = implementation_->trace;
   TraceDatasets::replace(trace.stage, stages);
@@ -205,6 +209,7 @@ void MetricsFile::write_trace(const std::vector<TraceRecord>& records) {
   TraceDatasets::replace(trace.micro_batch, micro_batches);
   TraceDatasets::replace(trace.start, starts);
   TraceDatasets::replace(trace.end, ends);
+  TraceDatasets::replace(trace.waited, waits);
 }
 
 void MetricsFile::flush() { implementation_->flush(); }

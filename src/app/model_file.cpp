@@ -1,6 +1,7 @@
 #include "strait/app/model_file.hpp"
 
 #include "strait/app/agreement.hpp"
+#include "strait/core/communicator.hpp"
 #include "strait/io/hdf5.hpp"
 #include "strait/model/parameter_io.hpp"
 
@@ -125,10 +126,8 @@ void load_unit(const ExecutionSpace& exec, const io::Group& root, pipeline::Stag
 template <class T>
 void save_model(const ExecutionSpace& exec, MPI_Comm communicator, const std::string& path,
                 const RunState& state, Executors<T>& executors) {
-  int rank = 0;
-  int size = 1;
-  MPI_Comm_rank(communicator, &rank);
-  MPI_Comm_size(communicator, &size);
+  const int rank = rank_of(communicator);
+  const int size = size_of(communicator);
   for (int turn = 0; turn < size; ++turn) {
     agree(communicator, [&] {
       if (rank != turn) return;

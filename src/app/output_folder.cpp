@@ -1,6 +1,7 @@
 #include "strait/app/output_folder.hpp"
 
 #include "strait/app/agreement.hpp"
+#include "strait/core/communicator.hpp"
 
 #include <cstdio>
 
@@ -22,8 +23,7 @@ bool goes_on(const std::optional<std::string>& restart, const fs::path& checkpoi
 
 void open_output(MPI_Comm communicator, const fs::path& directory, CheckpointStore& store,
                  const std::optional<std::string>& restart) {
-  int rank = 0;
-  MPI_Comm_rank(communicator, &rank);
+  const int rank = rank_of(communicator);
   const fs::path probe = directory / ".visible-to-all-ranks";
   agree(communicator, [&] {
     if (rank != 0) return;

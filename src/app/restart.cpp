@@ -1,6 +1,7 @@
 #include "strait/app/restart.hpp"
 
 #include "strait/app/agreement.hpp"
+#include "strait/core/communicator.hpp"
 
 #include <array>
 #include <cstdio>
@@ -22,8 +23,7 @@ std::string or_absent(const std::string& value) { return value.empty() ? "(absen
 
 std::optional<std::filesystem::path> choose_checkpoint(MPI_Comm communicator, CheckpointStore& store,
                                                        const std::string& from) {
-  int rank = 0;
-  MPI_Comm_rank(communicator, &rank);
+  const int rank = rank_of(communicator);
   std::string path;
   agree(communicator, [&] {
     if (rank != 0) return;

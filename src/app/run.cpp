@@ -3,6 +3,7 @@
 #include "strait/app/agreement.hpp"
 #include "strait/app/dry_run.hpp"
 #include "strait/app/trainer.hpp"
+#include "strait/core/communicator.hpp"
 
 #include <optional>
 
@@ -21,7 +22,7 @@ std::string toml_string(const std::string& text) {
 }
 
 void check_ranks(const pipeline::PipelineConfig& pipeline, int ranks) {
-  const int needed = pipeline.emulated ? 1 : pipeline.stages;
+  const int needed = pipeline.ranks();
   if (ranks == needed) return;
   fail(ExitCode::environment, "strait: {} ranks were started, but {} need{} {}: run it under mpiexec -n {}",
        ranks, pipeline.emulated ? "emulated stages" : fmt::format("pipeline.stages = {}", pipeline.stages),
@@ -31,11 +32,6 @@ void check_ranks(const pipeline::PipelineConfig& pipeline, int ranks) {
 template <class T>
 ExitCode run_deck(const CommandLine& line, const Deck& deck, const Settings& settings,
                   MPI_Comm communicator) {
-  int rank = 0;
-  int ranks = 1;
-  MPI_Comm_rank(communicator, &rank);
-  MPI_Comm_size(communicator, &ranks);
-
   std::unique_ptr<codec::Codec<T>> codec;
   std::string answer;
   agree(communicator, [&] {
@@ -46,11 +42,11 @@ ExitCode run_deck(const CommandLine& line, const Deck& deck, const Settings& set
     if (line.dry_run) answer += describe_run<T>(settings, *codec);
     if (answer.empty()) {
       settings.pipeline_setup();  // refuses a split that cannot be
-      check_ranks(settings.pipeline, ranks);
+      check_ranks(settings.pipeline, size_of(communicator));
     }
   });
   if (!answer.empty()) {
-    if (rank == 0) fmt::print("{}", answer);
+    if (rank_of(communicator) == 0) fmt::print("{}", answer);
     return ExitCode::done;
   }
   const ExecutionSpace exec;
@@ -72,9 +68,7 @@ ExitCode run(int argc, const char* const* argv, MPI_Comm communicator) {
     settings = Settings::from_deck(*deck);
   });
   if (line.answer) {
-    int rank = 0;
-    MPI_Comm_rank(communicator, &rank);
-    if (rank == 0) fmt::print("{}", *line.answer);
+    if (rank_of(communicator) == 0) fmt::print("{}", *line.answer);
     return ExitCode::done;
   }
   return settings.training.precision == "float64" ? run_deck<double>(line, *deck, settings, communicator)

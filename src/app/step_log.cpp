@@ -1,6 +1,7 @@
 #include "strait/app/step_log.hpp"
 
 #include "strait/app/memory.hpp"
+#include "strait/core/communicator.hpp"
 
 #include <algorithm>
 #include <numeric>
@@ -12,18 +13,6 @@ namespace {
 // A row: what one rank of the pipeline did in one step.
 enum Column { seconds, compute, communication, wait, input, memory, resident, gradient_norm, first_boundary };
 constexpr std::size_t per_boundary = 3;
-
-int size_of(MPI_Comm communicator) {
-  int size = 1;
-  MPI_Comm_size(communicator, &size);
-  return size;
-}
-
-int rank_of(MPI_Comm communicator) {
-  int rank = 0;
-  MPI_Comm_rank(communicator, &rank);
-  return rank;
-}
 
 /// The rows of all processes one after the other, on rank 0.
 std::vector<double> gather_rows(MPI_Comm communicator, const std::vector<double>& mine) {
@@ -120,16 +109,17 @@ void StepLog::absorb(StepRecord& step, int rank, const double* row) {
 
 template <class T>
 std::vector<TraceRecord> gather_trace(MPI_Comm communicator, pipeline::Pipeline<T>& pipeline) {
-  constexpr std::size_t length = 5;
+  constexpr std::size_t length = 6;
   std::vector<double> mine;
   for (auto& executor : pipeline.executors()) {
     const auto& trace = executor->trace();
     for (const auto& entry : trace) {
       const int chunk_stage =
           entry.action.chunk * executor->transport().size() + executor->transport().rank();
-      mine.insert(mine.end(), {static_cast<double>(chunk_stage), static_cast<double>(entry.action.kind),
-                               static_cast<double>(entry.action.micro_batch),
-                               entry.start - trace.front().start, entry.end - trace.front().start});
+      mine.insert(mine.end(),
+                  {static_cast<double>(chunk_stage), static_cast<double>(entry.action.kind),
+                   static_cast<double>(entry.action.micro_batch), entry.start - trace.front().start,
+                   entry.waited, entry.end - trace.front().start});
     }
   }
   const std::vector<double> all = gather_rows(communicator, mine);
@@ -140,7 +130,8 @@ std::vector<TraceRecord> gather_trace(MPI_Comm communicator, pipeline::Pipeline<
          .action = std::string(name(static_cast<pipeline::ActionKind>(static_cast<int>(all[i + 1])))),
          .micro_batch = static_cast<std::int64_t>(all[i + 2]),
          .start = all[i + 3],
-         .end = all[i + 4]});
+         .end = all[i + 4],
+         .waited = all[i + 5]});
   }
   return records;
 }

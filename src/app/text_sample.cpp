@@ -1,8 +1,9 @@
 #include "strait/app/text_sample.hpp"
 
-#include "strait/core/host_mirror.hpp"
 #include "strait/core/random.hpp"
 #include "strait/data/tokenizer.hpp"
+
+#include "token_upload.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -44,11 +45,7 @@ std::string sample_text(const ExecutionSpace& exec, pipeline::Pipeline<T>& pipel
     std::vector<std::int32_t> window(tokens.end() - std::min(tokens.size(), context), tokens.end());
     const auto position = static_cast<std::int64_t>(window.size()) - 1;
     window.resize(static_cast<std::size_t>(settings.training.micro_batch) * context, 0);
-    const auto source = [&](const pipeline::BatchRequest& request) {
-      if (request.ids.extent(0) == 0) return;
-      to_device(exec, request.ids,
-                Kokkos::View<std::int32_t*, Kokkos::LayoutRight, HostSpace>(window.data(), window.size()));
-    };
+    const auto source = [&](const pipeline::BatchRequest& request) { upload(exec, request.ids, window); };
     const auto choose = [&](std::span<const double> logits) {
       return draw(logits, settings.output.sample_temperature, random.uniform(i));
     };

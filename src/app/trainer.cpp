@@ -1,6 +1,7 @@
 #include "strait/app/trainer.hpp"
 
 #include "strait/app/agreement.hpp"
+#include "strait/app/console.hpp"
 #include "strait/app/diagnostics.hpp"
 #include "strait/app/model_file.hpp"
 #include "strait/app/output_folder.hpp"
@@ -8,48 +9,22 @@
 #include "strait/app/restart.hpp"
 #include "strait/app/signals.hpp"
 #include "strait/app/text_sample.hpp"
-#include "strait/app/units_text.hpp"
+#include "strait/core/communicator.hpp"
 #include "strait/core/version.hpp"
+
+#include "watchdog.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 namespace strait::app {
-
-namespace {
-
-/// Says once a minute, and then less often, that a rank is being waited for.
-class Watchdog {
- public:
-  explicit Watchdog(int rank) : rank_(rank) {}
-
-  void operator()(double seconds) {
-    if (seconds < 1.0) patience_ = 60.0;
-    if (seconds < patience_) return;
-    std::fprintf(stderr, "strait: rank %d has waited %.0f s for a message\n", rank_, seconds);
-    patience_ *= 2.0;
-  }
-
- private:
-  int rank_;
-  double patience_ = 60.0;
-};
-
-int rank_in(MPI_Comm communicator) {
-  int rank = 0;
-  MPI_Comm_rank(communicator, &rank);
-  return rank;
-}
-
-}  // namespace
 
 template <class T>
 Trainer<T>::Trainer(const ExecutionSpace& exec, MPI_Comm communicator, const CommandLine& line,
                     const Deck& deck, const Settings& settings, const codec::Codec<T>& codec)
     : exec_(exec),
       communicator_(communicator),
-      rank_(rank_in(communicator)),
+      rank_(rank_of(communicator)),
       line_(line),
       deck_(deck),
       settings_(settings),
@@ -67,7 +42,7 @@ Trainer<T>::Trainer(const ExecutionSpace& exec, MPI_Comm communicator, const Com
   });
   if (line_.restart) restart(*line_.restart);
   open_metrics();
-  if (is_root()) print_header();
+  if (is_root()) print_header(settings_.run.name, restart_text());
 }
 
 template <class T>
@@ -121,28 +96,36 @@ ExitCode Trainer<T>::run() {
         (due(settings_.training.validation_interval) || complete())) {
       validate();
     }
-    if (last || due(settings_.checkpoint.interval)) write_checkpoint();
+    if (due(settings_.checkpoint.interval)) write_checkpoint();
   }
-  if (complete() && settings_.output.sample_tokens > 0) print_sample();
-  const double rate = matmul_rate<T>(exec_);
-  if (is_root()) {
-    Report report;
-    report.steps = step_ - first_step_;
-    report.tokens = static_cast<double>(report.steps * settings_.tokens_per_step());
-    report.seconds = since_start_.seconds();
-    report.seconds_training = seconds_training_;
-    report.seconds_validation = seconds_validation_;
-    report.seconds_files = seconds_files_;
-    report.flops_per_token = settings_.model.flops_per_token();
-    report.matmul_rate = rate;
-    report.processes = settings_.pipeline.ranks();
-    fmt::print("{}", report_text(report, log_));
-    fmt::print("{:<12} {}\n", "output", settings_.output.directory);
+  write_checkpoint();
+  if (complete() && settings_.output.sample_tokens > 0) {
+    const std::string text = sample_text(exec_, *pipeline_, settings_);
+    if (is_root()) print_sample(text);
   }
+  print_report();
   agree(communicator_, [&] {
     if (is_root()) metrics_->close();
   });
   return complete() ? ExitCode::done : ExitCode::stopped;
+}
+
+template <class T>
+void Trainer<T>::print_report() {
+  const double rate = matmul_rate<T>(exec_);
+  if (!is_root()) return;
+  Report report;
+  report.steps = step_ - first_step_;
+  report.tokens = static_cast<double>(report.steps * settings_.tokens_per_step());
+  report.seconds = since_start_.seconds();
+  report.seconds_training = seconds_training_;
+  report.seconds_validation = seconds_validation_;
+  report.seconds_files = seconds_files_;
+  report.flops_per_token = settings_.model.flops_per_token();
+  report.matmul_rate = rate;
+  report.processes = settings_.pipeline.ranks();
+  fmt::print("{}", report_text(report, log_));
+  fmt::print("{:<12} {}\n", "output", settings_.output.directory);
 }
 
 template <class T>
@@ -162,6 +145,7 @@ void Trainer<T>::train_step() {
     return stop_signal() != 0 || late ? stop : proceed;
   };
   const pipeline::StepResult result = pipeline_->step(info, feed_->training(exec_, step_));
+  traced_ = traced_ || info.trace;
   heed(result);
 
   ++step_;
@@ -220,11 +204,7 @@ void Trainer<T>::validate() {
   });
   for (auto& executor : pipeline_->executors()) executor->take_statistics();  // these are not of a step
   seconds_validation_ += watch.seconds();
-  if (is_root()) {
-    fmt::print("validation after {} steps: loss {:.4f} nats per token{}\n", step_, loss,
-               exact ? "" : fmt::format(", {:.4f} without the codec", without_codec));
-    std::fflush(stdout);
-  }
+  if (is_root()) print_validation(step_, loss, exact ? std::nullopt : std::optional(without_codec));
 }
 
 template <class T>
@@ -256,14 +236,16 @@ template <class T>
 void Trainer<T>::write_metrics() {
   const Stopwatch watch;
   const std::vector<StepRecord> steps = log_.gather();
-  const std::vector<TraceRecord> trace = gather_trace(communicator_, *pipeline_);
+  const std::vector<TraceRecord> trace =
+      traced_ ? gather_trace(communicator_, *pipeline_) : std::vector<TraceRecord>();
+  traced_ = false;
   agree(communicator_, [&] {
     if (!is_root()) return;
     for (const StepRecord& step : steps) metrics_->append_step(step);
     if (!trace.empty()) metrics_->write_trace(trace);
     metrics_->flush_when_due();
   });
-  if (is_root() && !steps.empty()) print_step(steps.back());
+  if (is_root() && !steps.empty()) print_step(steps.back(), step_, settings_.run.steps, seconds_left());
   seconds_files_ += watch.seconds();
 }
 
@@ -282,33 +264,15 @@ void Trainer<T>::write_diagnostics() {
 }
 
 template <class T>
-void Trainer<T>::print_header() const {
-  fmt::print("{}\n", version_summary());
-  fmt::print("{:<12} {}\n", "run", settings_.run.name);
-  if (restarted_from_) {
-    fmt::print("{:<12} from {}, {} steps done\n", "restart", restarted_from_->string(), step_);
-  } else if (line_.restart) {
-    fmt::print("{:<12} no checkpoint yet: a fresh run\n", "restart");
-  }
-  std::fflush(stdout);
+std::string Trainer<T>::restart_text() const {
+  if (restarted_from_) return fmt::format("from {}, {} steps done", restarted_from_->string(), step_);
+  return line_.restart ? "no checkpoint yet: a fresh run" : "";
 }
 
 template <class T>
-void Trainer<T>::print_step(const StepRecord& step) const {
-  const double done = static_cast<double>(step_ - first_step_);
-  const double left = done > 0 ? (settings_.run.steps - step_) * since_start_.seconds() / done : 0.0;
-  fmt::print("step {:>6}/{}  loss {:.4f}  norm {:.3f}  rate {:.2e}  {}tokens/s  left {}\n", step_,
-             settings_.run.steps, step.loss, step.gradient_norm, step.learning_rate,
-             with_prefix(step.tokens_per_second), duration_text(left));
-  std::fflush(stdout);
-}
-
-template <class T>
-void Trainer<T>::print_sample() {
-  const std::string text = sample_text(exec_, *pipeline_, settings_);
-  if (!is_root()) return;
-  fmt::print("\nA sample of what the model writes:\n{}\n\n", text);
-  std::fflush(stdout);
+double Trainer<T>::seconds_left() const {
+  const auto done = static_cast<double>(step_ - first_step_);
+  return done > 0 ? static_cast<double>(settings_.run.steps - step_) * since_start_.seconds() / done : 0.0;
 }
 
 template class Trainer<float>;

@@ -1,5 +1,6 @@
 #include "strait/pipeline/mpi_transport.hpp"
 
+#include "strait/core/communicator.hpp"
 #include "strait/core/timer.hpp"
 
 #include <sched.h>
@@ -53,22 +54,9 @@ bool is_oversubscribed(MPI_Comm communicator) {
   CPU_ZERO(&processors);
   sched_getaffinity(0, sizeof(processors), &processors);
   MPI_Allreduce(MPI_IN_PLACE, &processors, sizeof(processors), MPI_BYTE, MPI_BOR, node);
-  int ranks = 0;
-  MPI_Comm_size(node, &ranks);
+  const int ranks = size_of(node);
   MPI_Comm_free(&node);
   return ranks > CPU_COUNT(&processors);
-}
-
-int rank_of(MPI_Comm communicator) {
-  int rank = 0;
-  MPI_Comm_rank(communicator, &rank);
-  return rank;
-}
-
-int size_of(MPI_Comm communicator) {
-  int size = 0;
-  MPI_Comm_size(communicator, &size);
-  return size;
 }
 
 }  // namespace

@@ -54,7 +54,7 @@ TEST_F(Metrics, HoldWhatTheFormatPromises) {
   metrics.append_diagnostics(0, 2, {0.75});
   metrics.write_trace(
       {{0, "forward", 0, 0.0, 0.1}, {1, "receive", 0, 0.0, 0.1}, {1, "forward", 0, 0.1, 0.2}});
-  metrics.write_trace({{0, "forward", 3, 0.0, 0.1}, {1, "backward_input", 3, 0.1, 0.3}});
+  metrics.write_trace({{0, "forward", 3, 0.0, 0.1}, {1, "backward_input", 3, 0.1, 0.3, 0.05}});
   metrics.close();
 
   const auto file = io::File::open(path_);
@@ -86,6 +86,7 @@ TEST_F(Metrics, HoldWhatTheFormatPromises) {
   EXPECT_THAT(root.read<std::int64_t>("trace/micro_batch"), ElementsAre(3, 3));
   EXPECT_THAT(root.read<double>("trace/start"), ElementsAre(0.0, 0.1));
   EXPECT_THAT(root.read<double>("trace/end"), ElementsAre(0.1, 0.3));
+  EXPECT_THAT(root.read<double>("trace/waited"), ElementsAre(0.0, 0.05));
 
   EXPECT_EQ(root.attribute<std::string>("format"), "strait-metrics");
   EXPECT_EQ(root.attribute<std::int64_t>("format_version"), 1);

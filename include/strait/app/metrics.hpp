@@ -69,6 +69,7 @@ struct TraceRecord {
   std::int64_t micro_batch = 0;
   double start = 0.0;
   double end = 0.0;
+  double waited = 0.0;  ///< part of start to end
 };
 
 class MetricsFile {

@@ -37,10 +37,10 @@ class Trainer {
   void write_checkpoint();
   void write_metrics();
   void write_diagnostics();
-  void print_header() const;
-  void print_step(const StepRecord& step) const;
-  void print_sample();
+  void print_report();
 
+  std::string restart_text() const;
+  double seconds_left() const;
   bool is_root() const { return rank_ == 0; }
   bool complete() const { return step_ >= settings_.run.steps; }
   bool due(std::int64_t interval) const { return interval > 0 && step_ % interval == 0; }
@@ -67,6 +67,7 @@ class Trainer {
   std::optional<std::int64_t> checkpointed_;             ///< step of the last checkpoint
   std::optional<std::filesystem::path> restarted_from_;  ///< on rank 0
   bool stopping_ = false;
+  bool traced_ = false;  ///< a step since the metrics were written last
   double seconds_training_ = 0.0;
   double seconds_files_ = 0.0;
   double seconds_validation_ = 0.0;

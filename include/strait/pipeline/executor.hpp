@@ -1,6 +1,11 @@
 #pragma once
 // Runs one rank's list of actions. It stops where it would have to wait, so that one thread may serve one
 // rank over MPI or all the ranks of an emulated pipeline.
+//
+// A computation is fenced: it ends with its work, so that the host's clock tells it from the message behind
+// it. On hosts kernels return when they are done, and the fence is free. On devices nearly every computation
+// is followed by a message, which must be complete and is fenced anyway; the fence before it costs one
+// launch.
 
 #include "strait/pipeline/reduction.hpp"
 #include "strait/pipeline/stage_unit.hpp"
