@@ -195,25 +195,39 @@ class EveryRank(StraitTestCase):
 
 @unittest.skipUnless(os.geteuid() == 0, "mounting a small tmpfs needs root")
 class FullDisk(StraitTestCase):
-    def test_full_disk_while_checkpointing(self):
-        # Room for the metrics and about two checkpoints: the third or fourth meets the full disk.
+    def small_disk(self, size):
+        """Makes the output folder a disk of `size` bytes."""
         self.output.mkdir()
-        self.succeed(*self.sets(run__steps=1))
-        size = sum(f.stat().st_size for f in self.output.rglob("*") if f.is_file())
-        for path in sorted(self.output.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
-        mount = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={int(size * 2.5) // 4096 * 4096}", "tmpfs",
+        mount = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={int(size) // 4096 * 4096}", "tmpfs",
                                 str(self.output)], capture_output=True, text=True)
         if mount.returncode != 0:
             self.skipTest("no tmpfs can be mounted here: " + mount.stderr.strip())
-        try:
-            self.refuse(IO, ["space"], *self.sets(run__steps=40, checkpoint__interval=1, checkpoint__keep=50))
-            steps = sorted(int(p.name.removeprefix("step_")) for p in (self.output / "checkpoints").glob("step_*"))
-            self.assertTrue(steps, "an earlier checkpoint must have survived")
-            result = self.succeed("--restart", "latest", *self.sets(run__steps=steps[-1]))
-            self.assertIn(f"step_{steps[-1]}", result.stdout)
-        finally:
-            subprocess.run(["umount", str(self.output)], check=True)
+        self.addCleanup(subprocess.run, ["umount", str(self.output)], check=True)
+
+    def sizes_of_one_step(self):
+        elsewhere = self.folder / "elsewhere"
+        self.succeed("--output", elsewhere, *self.sets(run__steps=1))
+        everything = sum(f.stat().st_size for f in elsewhere.rglob("*") if f.is_file())
+        return everything, (elsewhere / "metrics.h5").stat().st_size
+
+    def test_full_disk_while_checkpointing(self):
+        # Room for the metrics and about two checkpoints: the third or fourth meets the full disk.
+        self.small_disk(2.5 * self.sizes_of_one_step()[0])
+        self.refuse(IO, ["space"], *self.sets(run__steps=40, checkpoint__interval=1, checkpoint__keep=50))
+        checkpoints = self.output / "checkpoints"
+        steps = sorted(int(path.name.removeprefix("step_")) for path in checkpoints.glob("step_*"))
+        self.assertTrue(steps, "an earlier checkpoint must have survived")
+        self.assertEqual((checkpoints / "latest").read_text().strip(), f"step_{steps[-1]}")
+        self.assertEqual(list(checkpoints.glob(".*")), [], "nothing is left of the one that failed")
+        # The disk has no room for a restart.
+        self.succeed("--output", self.folder / "again", "--restart", checkpoints / f"step_{steps[-1]}",
+                     *self.sets(run__steps=steps[-1] + 1))
+
+    def test_full_disk_while_writing_metrics(self):
+        # Each column grows by a chunk after 512 steps.
+        self.small_disk(self.sizes_of_one_step()[1] + 32768)
+        quick = self.sets(run__steps=100000, training__validation_interval=0, output__log_interval=100)
+        self.refuse(IO, ["metrics.h5", "space"], *quick, seconds=30)
 
 
 if __name__ == "__main__":

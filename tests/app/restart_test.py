@@ -1,4 +1,6 @@
 """Restart equals no restart: bitwise on the same ranks, to rounding on another number of stages; after kills too."""
+import contextlib
+import os
 import pathlib
 import random
 import signal
@@ -11,7 +13,7 @@ import h5py
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
-from strait_process import StraitTestCase  # noqa: E402
+from strait_process import EXECUTABLE, StraitTestCase  # noqa: E402
 
 
 class Restart(StraitTestCase):
@@ -51,9 +53,24 @@ class Restart(StraitTestCase):
         self.succeed("--output", whole, *self.sets(run__steps=8, checkpoint__interval=4))
         for ranks in (1, 3):
             output = self.folder / f"ranks{ranks}"
-            self.succeed("--output", output, "--restart", whole / "checkpoints" / "step_4",
-                         *self.sets(run__steps=8), ranks=ranks)
+            said = self.succeed("--output", output, "--restart", whole / "checkpoints" / "step_4",
+                                *self.sets(run__steps=8), ranks=ranks).stdout
+            self.assertNotIn("afresh", said, "the codec has no state")
             np.testing.assert_allclose(self.losses(output), self.losses(whole), rtol=1e-5)
+
+    def test_on_other_numbers_of_stages_in_other_ways(self):
+        cases = (("tied", (1, 3), 1e-5, dict(model__tie_embeddings="true")),
+                 ("muon", (3,), 1e-5, dict(optimizer__name="muon")),
+                 ("float64", (3,), 1e-13, dict(training__precision="float64", codec__wire="float64")))
+        for name, others, tolerance, values in cases:
+            whole = self.folder / name
+            self.succeed("--output", whole, *self.sets(run__steps=8, checkpoint__interval=4, **values))
+            for ranks in others:
+                with self.subTest(name, ranks=ranks):
+                    output = self.folder / f"{name}-{ranks}"
+                    self.succeed("--output", output, "--restart", whole / "checkpoints" / "step_4",
+                                 *self.sets(run__steps=8, **values), ranks=ranks)
+                    np.testing.assert_allclose(self.losses(output), self.losses(whole), rtol=tolerance)
 
     def test_restart_latest_without_a_checkpoint_starts_fresh(self):
         result = self.succeed("--restart", "latest", *self.sets(run__steps=2))
@@ -89,6 +106,12 @@ class Restart(StraitTestCase):
         self.assertIn("no step", self.succeed("--restart", "latest", *self.sets(run__steps=2)).stdout)
         self.assertEqual(len(self.losses(self.output)), 2)
 
+    def test_a_run_of_no_step_writes_its_checkpoint(self):
+        self.succeed(*self.sets(run__steps=0))
+        self.assertEqual((self.output / "checkpoints" / "latest").read_text().strip(), "step_0")
+        self.assertIn("0 steps done", self.succeed("--restart", "latest", *self.sets(run__steps=2)).stdout)
+        self.assertEqual(len(self.losses(self.output)), 2)
+
     def test_changed_keys_are_said(self):
         def said(**values):
             restarted = self.succeed("--restart", "latest", *self.sets(**values))
@@ -99,20 +122,59 @@ class Restart(StraitTestCase):
         self.assertEqual(said(run__steps=4, run__seed=9, optimizer__learning_rate=0.02, data__order="sequential"),
                          ["restart: run.seed 1 -> 9", 'restart: data.order "shuffled" -> "sequential"',
                           "restart: optimizer.learning_rate 0.01 -> 0.02"])
-        back = said(run__steps=5, codec__name="mapl", codec__rank=4)
-        self.assertIn('restart: codec.name "none" -> "mapl"', back)
-        self.assertIn("restart: codec.rank (absent) -> 4", back)
+        lines = said(run__steps=5, codec__name="mapl", codec__rank=4)
+        self.assertIn('restart: codec.name "none" -> "mapl"', lines)
+        self.assertIn("restart: codec.rank (absent) -> 4", lines)
 
-    def test_stop_signal_leaves_a_checkpoint_and_75(self):
-        process = subprocess.Popen(self.command(*self.sets(run__steps=1000000)), stdout=subprocess.PIPE,
+    def start(self, *arguments, command=None):
+        """A run whose first step is done."""
+        process = subprocess.Popen(command or self.command(*arguments), stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
         while not any("step" in line and "loss" in line for line in iter(process.stdout.readline, "")):
-            pass
-        subprocess.run(["pkill", "-TERM", "-f", f"^[^ ]*strait {self.folder}"], check=True)
-        _, stderr = process.communicate(timeout=60)
-        self.assertEqual(process.returncode, 75, stderr)
+            self.assertIsNone(process.poll())
+        return process
+
+    def ranks_alive(self):
+        found = subprocess.run(["pgrep", "-f", f"^[^ ]*strait {self.folder}"], capture_output=True, text=True)
+        return [int(word) for word in found.stdout.split()]
+
+    def latest_is_the_last_step(self):
         steps = len(self.losses(self.output))
         self.assertEqual((self.output / "checkpoints" / "latest").read_text().strip(), f"step_{steps}")
+
+    def test_stop_signal_leaves_a_checkpoint_and_75(self):
+        process = self.start(*self.sets(run__steps=1000000))
+        for rank in self.ranks_alive():
+            os.kill(rank, signal.SIGTERM)
+        _, stderr = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 75, stderr)
+        self.latest_is_the_last_step()
+
+    def test_stop_signal_to_the_launcher(self):
+        # Each rank's own code is written down: MPICH's launcher forwards the signal and then returns 0.
+        codes = self.folder / "codes"
+        command = self.command(*self.sets(run__steps=1000000))
+        at = command.index(EXECUTABLE)
+        command[at:at] = ["sh", "-c", f'trap : TERM; "$@"; echo $? >> {codes}', "sh"]
+        process = self.start(command=command)
+        process.terminate()
+        process.communicate(timeout=60)
+        if not codes.exists():
+            self.skipTest("this launcher ends its ranks instead of forwarding SIGTERM")
+        self.assertEqual(codes.read_text().split(), ["75", "75"])
+        self.latest_is_the_last_step()
+
+    def test_a_rank_that_is_killed_takes_the_others_along(self):
+        process = self.start(*self.sets(run__steps=1000000, checkpoint__interval=1))
+        os.kill(self.ranks_alive()[-1], signal.SIGKILL)
+        process.communicate(timeout=10)
+        self.assertNotEqual(process.returncode, 0)
+        deadline = time.monotonic() + 10
+        while self.ranks_alive() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.assertEqual(self.ranks_alive(), [])
+        self.succeed("--restart", "latest", *self.sets(run__steps=1))
 
     def test_time_limit_leaves_a_checkpoint_and_75(self):
         result = self.run_strait(*self.sets(run__steps=1000000, run__time_limit=1.0))
@@ -121,24 +183,26 @@ class Restart(StraitTestCase):
 
     def test_killed_twenty_times(self):
         reference = self.folder / "reference"
-        options = dict(run__steps=120, checkpoint__interval=3, training__validation_interval=0)
+        options = dict(run__steps=60, checkpoint__interval=1, training__validation_interval=0)
         self.succeed("--output", reference, *self.sets(**options))
         generator = random.Random(7)
-        kills = 0
-        while kills < 20:
+        while_writing = 0
+        for _ in range(20):
             process = subprocess.Popen(self.command("--restart", "latest", *self.sets(**options)),
                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             # Let it come as far as a random number of further lines, so that kills fall anywhere in a step
             # or in the write of a checkpoint.
-            lines = generator.randrange(0, 14)
-            for _ in range(lines):
+            for _ in range(generator.randrange(0, 8)):
                 if not process.stdout.readline():
                     break
             time.sleep(generator.random() * 0.02)
-            subprocess.run(["pkill", "-KILL", "-f", f"^[^ ]*strait {self.folder}"], check=False)
-            process.send_signal(signal.SIGKILL)
+            for rank in self.ranks_alive():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(rank, signal.SIGKILL)
+            process.kill()
             process.communicate(timeout=30)
-            kills += 1
+            while_writing += any((self.output / "checkpoints").glob(".step_*.partial"))
+        self.assertGreaterEqual(while_writing, 3, "kills must fall into the write of a checkpoint too")
         self.succeed("--restart", "latest", *self.sets(**options))
         self.equal(reference, self.output)
 
