@@ -39,8 +39,12 @@ perf: deps
 	cmake --build --preset release --parallel $(JOBS)
 	for benchmark in $(BUILD)/perf/*_benchmark; do OPENBLAS_NUM_THREADS=1 $$benchmark || exit 1; done
 
-# The deck reference, from the code that reads the deck; these overrides make it read the keys of every component.
+# The deck reference, from the code that reads the deck; these overrides make it read the keys of every component. The
+# keys that other codecs have instead are the last rows.
 ALL_KEYS := --set optimizer.name=muon --set codec.name=mapl --set codec.rank=40
 
 docs: build
-	{ cat docs/deck_head.md; $(BUILD)/strait inputs/quickstart.toml --deck-reference $(ALL_KEYS); } > docs/deck.md
+	{ cat docs/deck_head.md; $(BUILD)/strait inputs/quickstart.toml --deck-reference $(ALL_KEYS); \
+	  $(BUILD)/strait inputs/quickstart.toml --deck-reference --set codec.name=int4 | grep '^| .group_size. '; \
+	  $(BUILD)/strait inputs/quickstart.toml --deck-reference --set codec.name=topk --set codec.k=40 | grep '^| .k. '; \
+	} > docs/deck.md

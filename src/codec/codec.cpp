@@ -2,6 +2,8 @@
 
 #include "strait/codec/none.hpp"
 #include "strait/codec/projection.hpp"
+#include "strait/codec/quantised.hpp"
+#include "strait/codec/top_k.hpp"
 
 #include <algorithm>
 
@@ -22,6 +24,8 @@ const std::vector<OwnKey>& own_keys() {
       {"projector", {"mapl"}},
       {"projector_learning_rate", {"mapl", "unconstrained"}},
       {"projector_interval", {"mapl", "unconstrained"}},
+      {"group_size", {"int8", "int4"}},
+      {"k", {"topk"}},
   };
   return keys;
 }
@@ -41,6 +45,10 @@ void refuse_keys_of_others(const std::string& name, const Table& table) {
 template <class T>
 std::unique_ptr<Codec<T>> make_codec(const std::string& name, Table table, int hidden) {
   if (name == "none") return std::make_unique<NoneCodec<T>>(wire_from_deck<T>(table));
+  if (name == "int8" || name == "int4") {
+    return std::make_unique<QuantisedCodec<T>>(quantised_from_deck<T>(name, table));
+  }
+  if (name == "topk") return std::make_unique<TopKCodec<T>>(top_k_from_deck<T>(table, hidden));
   return std::make_unique<ProjectionCodec<T>>(projection_from_deck<T>(name, table, hidden));
 }
 
@@ -49,9 +57,10 @@ std::unique_ptr<Codec<T>> make_codec(const std::string& name, Table table, int h
 template <class T>
 std::unique_ptr<Codec<T>> codec_from_deck(Table table, int hidden) {
   const std::string name =
-      table.choice("name", {"none", "mapl", "fixed", "unconstrained"},
+      table.choice("name", {"none", "mapl", "fixed", "unconstrained", "int8", "int4", "topk"},
                    "what crosses a boundary between stages: none sends every number, mapl a learned "
-                   "orthonormal subspace, fixed a random one, unconstrained a learned one");
+                   "orthonormal subspace, fixed a random one, unconstrained a learned one, int8 and int4 "
+                   "groups of small integers, topk the largest entries");
   refuse_keys_of_others(name, table);
   auto codec = make_codec<T>(name, table, hidden);
   codec->set_diagnostics_interval(table.at_least(

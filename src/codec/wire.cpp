@@ -1,45 +1,13 @@
 #include "strait/codec/wire.hpp"
 
-#include "strait/core/bits16.hpp"
+#include "wire_format.hpp"
 
 namespace strait::codec {
 namespace {
 
-// One format on the wire: its element, and how it is made and read.
-struct Float32 {
-  using Element = float;
-  KOKKOS_INLINE_FUNCTION static float encode(float value) { return value; }
-  KOKKOS_INLINE_FUNCTION static float decode(float value) { return value; }
-};
-struct Float64 {
-  using Element = double;
-  KOKKOS_INLINE_FUNCTION static double encode(double value) { return value; }
-  KOKKOS_INLINE_FUNCTION static double decode(double value) { return value; }
-};
-struct Bfloat16 {
-  using Element = std::uint16_t;
-  KOKKOS_INLINE_FUNCTION static std::uint16_t encode(float value) { return to_bfloat16(value); }
-  KOKKOS_INLINE_FUNCTION static float decode(std::uint16_t bits) { return from_bfloat16(bits); }
-};
-
-template <class Format>
-using Packed = Kokkos::View<typename Format::Element**, Kokkos::LayoutRight, MemorySpace,
-                            Kokkos::MemoryTraits<Kokkos::Unmanaged>>;
-
-/// The part of a message at `offset` as a matrix.
-template <class Format>
-Packed<Format> packed(const Vector<std::uint8_t>& bytes, std::int64_t offset, std::int64_t rows,
-                      std::int64_t columns) {
-  constexpr std::int64_t element = sizeof(typename Format::Element);
-  ensure(offset % element == 0, "numbers in a message are aligned");
-  ensure(offset + rows * columns * element <= static_cast<std::int64_t>(bytes.extent(0)),
-         "a message fits its buffer");
-  return Packed<Format>(reinterpret_cast<typename Format::Element*>(bytes.data() + offset), rows, columns);
-}
-
 template <class T, class Format>
 struct PackRow {
-  Packed<Format> out;
+  PackedElements<typename Format::Element> out;
   Kokkos::View<const T**, Kokkos::LayoutRight, MemorySpace> x;
 
   KOKKOS_INLINE_FUNCTION void operator()(const TeamMember& team) const {
@@ -54,7 +22,7 @@ struct PackRow {
 template <class T, class Format>
 struct UnpackRow {
   Kokkos::View<T**, Kokkos::LayoutRight, MemorySpace> x;
-  Packed<Format> in;
+  PackedElements<typename Format::Element> in;
 
   KOKKOS_INLINE_FUNCTION void operator()(const TeamMember& team) const {
     const int row = team.league_rank();
@@ -93,19 +61,6 @@ void read_ids(const ExecutionSpace& exec, const MutableTokenIds& ids, const Vect
       KOKKOS_LAMBDA(std::int64_t t) { ids(t) = static_cast<std::int32_t>(in(t)); });
 }
 
-/// Calls `use` with the format as a type.
-template <class Use>
-void with_format(Wire wire, Use use) {
-  switch (wire) {
-    case Wire::float32:
-      return use(Float32{});
-    case Wire::bfloat16:
-      return use(Bfloat16{});
-    case Wire::float64:
-      return use(Float64{});
-  }
-}
-
 }  // namespace
 
 std::int64_t wire_bytes(Wire wire) {
@@ -137,8 +92,9 @@ std::int64_t pack(const ExecutionSpace& exec, const Vector<std::uint8_t>& bytes,
   const std::int64_t columns = x.extent(1);
   with_format(wire, [&](auto format) {
     using Format = decltype(format);
-    Kokkos::parallel_for("strait::codec::pack", TeamPolicy(exec, static_cast<int>(rows), Kokkos::AUTO),
-                         PackRow<T, Format>{packed<Format>(bytes, offset, rows, columns), x});
+    Kokkos::parallel_for(
+        "strait::codec::pack", TeamPolicy(exec, static_cast<int>(rows), Kokkos::AUTO),
+        PackRow<T, Format>{packed<typename Format::Element>(bytes, offset, rows, columns), x});
   });
   return offset + rows * columns * wire_bytes(wire);
 }
@@ -150,8 +106,9 @@ std::int64_t unpack(const ExecutionSpace& exec, const Matrix<T>& x, const Vector
   const std::int64_t columns = x.extent(1);
   with_format(wire, [&](auto format) {
     using Format = decltype(format);
-    Kokkos::parallel_for("strait::codec::unpack", TeamPolicy(exec, static_cast<int>(rows), Kokkos::AUTO),
-                         UnpackRow<T, Format>{x, packed<Format>(bytes, offset, rows, columns)});
+    Kokkos::parallel_for(
+        "strait::codec::unpack", TeamPolicy(exec, static_cast<int>(rows), Kokkos::AUTO),
+        UnpackRow<T, Format>{x, packed<typename Format::Element>(bytes, offset, rows, columns)});
   });
   return offset + rows * columns * wire_bytes(wire);
 }

@@ -29,8 +29,8 @@ struct CodecEnds {
   CodecEnds(const ExecutionSpace& execution_space, const codec::Codec<T>& codec,
             const codec::BoundaryShape& shape)
       : exec(execution_space),
-        sender(codec.sender(exec, shape)),
-        receiver(codec.receiver(exec, shape)),
+        sender(codec.sender(execution_space, shape)),
+        receiver(codec.receiver(execution_space, shape)),
         sent(*sender),
         received(*receiver),
         sent_ids("strait::test::ids", shape.tokens),

@@ -57,6 +57,7 @@ using implementation::fmax;
 using implementation::fmin;
 using implementation::isfinite;
 using implementation::log;
+using implementation::nearbyint;
 using implementation::pow;
 using implementation::sin;
 using implementation::sqrt;
