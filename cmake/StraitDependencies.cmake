@@ -68,4 +68,8 @@ if(NOT TARGET strait::dependencies)
     target_link_libraries(strait::dependencies INTERFACE PkgConfig::pcre2)
   endif()
   target_include_directories(strait::dependencies SYSTEM INTERFACE ${HDF5_INCLUDE_DIRS} ${KokkosKernels_INCLUDE_DIRS})
+  if(STRAIT_BACKEND STREQUAL CUDA)
+    # fmt 9 takes nvcc's g++ for one without constexpr, and then fails to compile.
+    target_compile_definitions(strait::dependencies INTERFACE FMT_USE_CONSTEXPR=1)
+  endif()
 endif()
