@@ -28,7 +28,7 @@ TEXTS = [
     "The license shall include the Work.", "it's they'RE WE'LL you'd 'ſ I'M o'clock", " leading and trailing ",
     "a  b   c" + " " * 23 + "d\t\te \t f", "line\nline\r\n\r\n\n  indented\n   \n", "naïve Brücke, e\u0301te\u0301; ½ ² Ⅷ ٣٤",
     "在管道中，每个阶段。ひらがなカタカナ", "😀👩‍👩‍👧‍👦🇨🇭 ok", "3.14159 1234567 v2x 0x1F",
-    "no\u00a0break\u3000space\u0085next\u180evowel\u2028line\u200bzero", "\x00\x07\x7f tag \ufeff\ufffd\U0010ffff",
+    "no\u00a0break\u3000space\u0085next  \u180evowel\u2028line\u200bzero", "\x00\x07\x7f tag \ufeff\ufffd\U0010ffff",
     f"a {MARK}{MARK}mark{MARK} _ [x]{{y}} C:\\dir #1 ---- !!!???\n\n", "<|endoftext|>", "", "   ",
     "a<|endoftext|>b <|endoftext|> </s><s>\n<|end_of_text|>x<|endoftext", "in New York,New York City and new york",
     "Ğğİı ΑΒΓ абв שלום สวัสดี हिन्दी 한국어", "ententententententerererererererere" + "the" * 8,
@@ -82,6 +82,7 @@ def llama2():
     tokenizer = characters(560, ["<unk>", "<s>", "</s>"] + byte_pieces, byte_fallback=True, fuse_unk=True)
     content = json.loads(tokenizer.to_str())
     vocabulary = content["model"]["vocab"]
+    vocabulary.update({MARK * 2: len(vocabulary), MARK * 4: len(vocabulary) + 1})  # for runs of spaces
     merges = [(text[:i], text[i:]) for text in vocabulary for i in range(1, len(text))]
     merges = [pair for pair in merges if pair[0] in vocabulary and pair[1] in vocabulary]
     merges.sort(key=lambda pair: vocabulary["".join(pair)])
