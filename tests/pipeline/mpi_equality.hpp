@@ -2,6 +2,9 @@
 // A pipeline over MPI against the same pipeline on one rank, bit for bit. Included by one test per number of
 // ranks.
 
+#include "strait/codec/quantised.hpp"
+#include "strait/codec/top_k.hpp"
+
 #include "support/pipeline_statistics.hpp"
 #include "support/pipelines.hpp"
 #include "support/projection.hpp"
@@ -72,6 +75,16 @@ TEST_F(MpiEquality, NarrowWiresRoundAlike) {
 TEST_F(MpiEquality, ACodecWithEveryHookIsBitwiseTheEmulatedOne) {
   HookLog log;
   expect_equal<double>(setup_of({.stages = ranks_, .micro_batches = 3}), RecordingCodec<double>(log));
+}
+
+TEST_F(MpiEquality, IntegersAndLargestEntriesAreBitwiseTheEmulatedOnes) {
+  using codec::Wire;
+  const auto setup = setup_of({.stages = ranks_, .micro_batches = 3});
+  expect_equal<float>(setup,
+                      codec::QuantisedCodec<float>({.bits = 8, .group_size = 6, .wire = Wire::bfloat16}));
+  expect_equal<float>(setup,
+                      codec::QuantisedCodec<float>({.bits = 4, .group_size = 6, .wire = Wire::float32}));
+  expect_equal<float>(setup, codec::TopKCodec<float>({.k = 3, .wire = Wire::bfloat16}));
 }
 
 TEST_F(MpiEquality, LearnedProjectionsAreBitwiseTheEmulatedOnes) {

@@ -1,5 +1,8 @@
 // Every kernel, allocation and region of a training run has a label that says whose it is:
 // strait::topic::what.
+#include "strait/codec/quantised.hpp"
+#include "strait/codec/top_k.hpp"
+
 #include "support/kokkos_tools.hpp"
 #include "support/projection.hpp"
 
@@ -60,6 +63,14 @@ void expect_proper_training() {
     train(exec, pipeline, setup.model.vocab, 2);
     sender(pipeline, 0).diagnose(exec);
   }
+  const auto train_through = [&](const codec::Codec<T>& codec) {
+    const auto setup = setup_of({.stages = 2});
+    pipeline::Pipeline<T> pipeline(exec, setup, codec);
+    train(exec, pipeline, setup.model.vocab, 1);
+    pipeline.executors()[0]->units()[0].sender()->diagnose(exec);
+  };
+  train_through(codec::QuantisedCodec<T>({.bits = 4}));
+  train_through(codec::TopKCodec<T>({.k = 3}));
   expect_proper(recorder.kernels());
   expect_proper(recorder.regions());
   // Kokkos words its own fences as it likes, but calls those without a label so.
