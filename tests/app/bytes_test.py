@@ -1,0 +1,121 @@
+"""What every codec sends over MPI, as metrics.h5 counts it, against the formulas of docs/wire.md written out here."""
+import math
+import pathlib
+import sys
+import unittest
+
+import h5py
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+from strait_process import StraitTestCase, write_tokens  # noqa: E402
+
+WIDTH = {"float32": 4, "bfloat16": 2, "float64": 8}  # bytes of a number on the wire
+HIDDEN, CONTEXT, MICRO_BATCH, MICRO_BATCHES, VOCAB, STEPS = 18, 16, 2, 2, 64, 5
+TOKENS = CONTEXT * MICRO_BATCH
+
+
+def none(keys, width, **_):
+    return TOKENS * HIDDEN * width, TOKENS * HIDDEN * width
+
+
+def projection(keys, width, vocab, **_):
+    numbers = TOKENS * keys["rank"] * width
+    ids = 0 if keys.get("anchors") == "none" else TOKENS * (2 if vocab <= 65536 else 4)
+    return numbers + ids, numbers
+
+
+def int8(keys, width, **_):
+    bytes_ = TOKENS * (math.ceil(HIDDEN / keys.get("group_size", 64)) * width + HIDDEN)
+    return bytes_, bytes_
+
+
+def int4(keys, width, **_):
+    bytes_ = TOKENS * (math.ceil(HIDDEN / keys.get("group_size", 64)) * width + math.ceil(HIDDEN / 2))
+    return bytes_, bytes_
+
+
+def topk(keys, width, **_):
+    return TOKENS * keys["k"] * (width + 2), TOKENS * keys["k"] * width
+
+
+def exchange(keys, number):
+    """Both ways: half of the projector's gradient, then the new projector, in the precision of the run."""
+    return 2 * HIDDEN * keys["rank"] * number
+
+
+FORMULAS = {"none": none, "mapl": projection, "fixed": projection, "unconstrained": projection, "int8": int8,
+            "int4": int4, "topk": topk}
+INTERVAL = 2
+CASES = (
+    dict(name="none"),
+    dict(name="mapl", rank=5, projector_interval=INTERVAL),
+    dict(name="mapl", rank=3, anchors="none", projector_interval=INTERVAL),
+    dict(name="mapl", rank=18, anchors="full", projector="manifold-muon", projector_interval=INTERVAL),
+    dict(name="unconstrained", rank=5, anchors="static", projector_interval=INTERVAL),
+    dict(name="fixed", rank=5),
+    dict(name="int8"),
+    dict(name="int8", group_size=4),
+    dict(name="int4", group_size=4),
+    dict(name="topk", k=5),
+)
+
+
+class Bytes(StraitTestCase):
+    def run_with(self, codec, ranks=2, **values):
+        """Bytes of each boundary and step: rows of (forward, backward, sync)."""
+        output = self.folder / f"out-{len(list(self.folder.iterdir()))}"
+        keys = {f"codec__{key}": value for key, value in codec.items()}
+        self.succeed("--output", output, ranks=ranks, *self.sets(**keys, **values))
+        with h5py.File(output / "metrics.h5", "r") as file:
+            counts = [[file[f"boundary/{p}/bytes_{what}"][:].tolist() for what in ("forward", "backward", "sync")]
+                      for p in range(ranks - 1)]
+        return [list(zip(*boundary)) for boundary in counts]
+
+    def check(self, codec, wire, ranks, precision="float32", vocab=VOCAB):
+        with self.subTest(**codec, wire=wire, ranks=ranks, precision=precision, vocab=vocab):
+            found = self.run_with({**codec, "wire": wire}, ranks, model__hidden=HIDDEN, model__heads=3,
+                                  model__vocab=vocab, run__steps=STEPS, training__precision=precision,
+                                  training__validation_interval=3)
+            forward, backward = FORMULAS[codec["name"]](codec, WIDTH[wire], vocab=vocab)
+            synchronised = exchange(codec, WIDTH[precision]) if "projector_interval" in codec else 0
+            wanted = [(MICRO_BATCHES * forward, MICRO_BATCHES * backward,
+                       synchronised if (step + 1) % INTERVAL == 0 else 0) for step in range(STEPS)]
+            self.assertEqual(found, [wanted] * (ranks - 1))
+
+    def test_every_codec_sends_what_its_formula_says(self):
+        for codec in CASES:
+            self.check(codec, "float32", ranks=2)
+            self.check(codec, "bfloat16", ranks=3)
+
+    def test_in_double_precision(self):
+        for codec in (CASES[0], CASES[1], CASES[8], CASES[9]):
+            self.check(codec, "float64", ranks=2, precision="float64")
+
+    def test_ids_of_large_vocabularies(self):
+        self.check(CASES[1], "bfloat16", ranks=2, vocab=70000)
+
+    def total(self, codec, steps, sequences):
+        """Bytes of one boundary over `steps` steps, and how often the projector moved."""
+        model = dict(model__layers=2, model__hidden=128, model__heads=2, model__ffn_hidden=64, model__context=64)
+        training = dict(training__sequences_per_step=sequences, training__micro_batch=32,
+                        training__validation_sequences=32, training__validation_interval=0, run__steps=steps)
+        rows, = self.run_with({**codec, "wire": "bfloat16"}, **model, **training)
+        return sum(map(sum, rows)), sum(sync > 0 for _, _, sync in rows)
+
+    def test_an_eighth_of_the_width_is_nearly_an_eighth_of_the_bytes(self):
+        # Ids and the exchange of the projector included. They weigh less in wider models: at rank 16, ids are 2 bytes
+        # of 66 per token, at rank 64 of 258.
+        write_tokens(self.folder / "train.bin", 40000)
+        narrow = dict(name="mapl", rank=16)
+        for tokens, interval, intervals, ratio in ((32768, 1, 1, 7.5), (2048, 7, 2, 7.2)):
+            with self.subTest(tokens=tokens):
+                steps = interval * intervals
+                whole, _ = self.total(dict(name="none"), steps, tokens // 64)
+                part, updates = self.total(narrow, steps, tokens // 64)
+                self.assertEqual(updates, intervals)
+                self.assertEqual(whole, steps * tokens * 128 * 2 * 2)
+                self.assertGreaterEqual(whole / part, ratio)
+
+
+if __name__ == "__main__":
+    unittest.main()
