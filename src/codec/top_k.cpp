@@ -19,8 +19,9 @@ struct TopKState {
   MutableTokenIds columns_of(const Context& context) const {
     return Kokkos::subview(columns, context.training ? context.slot : shape.slots, Kokkos::ALL());
   }
-  std::int64_t bytes() const {
-    return static_cast<std::int64_t>(columns.size() * sizeof(std::int32_t) + values.size() * sizeof(T));
+  static std::int64_t bytes(const TopKOptions& options, const BoundaryShape& shape) {
+    constexpr std::int64_t column = sizeof(std::int32_t), number = sizeof(T);
+    return ((shape.slots + 1) * column + number) * shape.tokens * options.k;
   }
 
   TopKOptions options;
@@ -63,7 +64,7 @@ class TopKSender : public Sender<T> {
     scatter_columns<T>(exec, found, state_.values, newest_columns_);
     return {reconstruction_error<T>(exec, newest_, found)};
   }
-  std::int64_t state_bytes() const override { return state_.bytes(); }
+  std::int64_t state_bytes() const override { return TopKState<T>::bytes(state_.options, state_.shape); }
 
  private:
   TopKState<T> state_;
@@ -88,7 +89,7 @@ class TopKReceiver : public Receiver<T> {
     gather_columns<T>(exec, state_.values, dx, state_.columns_of(context));
     message.size = pack<T>(exec, message.bytes, 0, state_.values, state_.options.wire);
   }
-  std::int64_t state_bytes() const override { return state_.bytes(); }
+  std::int64_t state_bytes() const override { return TopKState<T>::bytes(state_.options, state_.shape); }
 
  private:
   TopKState<T> state_;
@@ -114,6 +115,11 @@ MessageBounds TopKCodec<T>::bounds(const BoundaryShape& shape) const {
           .backward = shape.tokens * options_.k * wire_bytes(options_.wire),
           .sync_up = 0,
           .sync_down = 0};
+}
+
+template <class T>
+std::int64_t TopKCodec<T>::bytes_needed(Side, const BoundaryShape& shape, model::ParameterLayout&) const {
+  return TopKState<T>::bytes(options_, shape);
 }
 
 template <class T>

@@ -43,7 +43,8 @@ INSTANTIATE_TEST_SUITE_P(
                       "name = 'mapl'\nrank = 6\nanchors = 'full'\nanchor_init = 'embedding'",
                       "name = 'mapl'\nrank = 6\nanchors = 'static'\nprojector = 'manifold-muon'",
                       "name = 'mapl'\nrank = 5\nanchors = 'none'\nprojector_interval = 2",
-                      "name = 'fixed'\nrank = 6", "name = 'unconstrained'\nrank = 6"));
+                      "name = 'fixed'\nrank = 6", "name = 'unconstrained'\nrank = 6", "name = 'int8'",
+                      "name = 'int4'", "name = 'topk'\nk = 3"));
 
 TEST_P(PlannedMemory, IsAllocatedAndReported) {
   const Deck deck = Deck::from_string(std::string("[codec]\n") + GetParam(), "test");

@@ -50,6 +50,7 @@ class TopKCodec : public Codec<T> {
 
   std::vector<Diagnostic> diagnostics() const override;
   MessageBounds bounds(const BoundaryShape& shape) const override;
+  std::int64_t bytes_needed(Side, const BoundaryShape& shape, model::ParameterLayout&) const override;
   std::unique_ptr<Sender<T>> sender(const ExecutionSpace&, const BoundaryShape&) const override;
   std::unique_ptr<Receiver<T>> receiver(const ExecutionSpace&, const BoundaryShape&) const override;
 
