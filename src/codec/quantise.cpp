@@ -55,11 +55,13 @@ struct QuantiseRow {
   Kokkos::View<const T**, Kokkos::LayoutRight, MemorySpace> x;
   int group_size;
 
+  using Number = typename Format::Number;
+  static constexpr Number smallest = std::numeric_limits<Number>::min();
+
   /// The scale of the columns `from`.
   KOKKOS_INLINE_FUNCTION void send_scale(const TeamMember& team, typename Format::Element& to, const T* from,
                                          int columns) const {
     using Bits = MagnitudeBits<T>;
-    using Number = typename Format::Number;
     Bits largest = 0;
     Kokkos::parallel_reduce(
         Kokkos::ThreadVectorRange(team, columns),
@@ -68,7 +70,6 @@ struct QuantiseRow {
           value = magnitude > value ? magnitude : value;
         },
         Kokkos::Max<Bits>(largest));
-    constexpr Number smallest = std::numeric_limits<Number>::min();
     const T scale = magnitude_of<T>(largest) / static_cast<T>(Code<bits>::levels);
     const T sent = scale < static_cast<T>(smallest) ? T(0) : scale;
     Kokkos::single(Kokkos::PerThread(team), [&] { to = Format::encode(static_cast<Number>(sent)); });
