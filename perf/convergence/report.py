@@ -60,7 +60,7 @@ def read_run(folder):
                 "validation_loss": round(float(file["validation/loss"][-1]), 5),
                 **{f"bytes_{part}_per_token": round(float(value), 2) for part, value in size.items()},
                 "energy_kept": round(float(np.mean(energy)), 4) if energy else "",
-                "strait": file.attrs["git_hash"][:7]}
+                "strait": file.attrs["git_hash"][:7] + "-dirty" * file.attrs["git_hash"].endswith("-dirty")}
 
 
 def all_bytes(row):
