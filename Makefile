@@ -45,6 +45,8 @@ ALL_KEYS := --set optimizer.name=muon --set codec.name=mapl --set codec.rank=40
 
 docs: build
 	{ cat docs/deck_head.md; $(BUILD)/strait inputs/quickstart.toml --deck-reference $(ALL_KEYS); \
+	  $(BUILD)/strait inputs/quickstart.toml --deck-reference --set codec.name=ssn --set codec.rank=40 \
+	    | grep -E '^. .(table_deviation|grassmann_interval|grassmann_rate). '; \
 	  $(BUILD)/strait inputs/quickstart.toml --deck-reference --set codec.name=int4 | grep '^| .group_size. '; \
 	  $(BUILD)/strait inputs/quickstart.toml --deck-reference --set codec.name=topk --set codec.k=40 | grep '^| .k. '; \
 	} > docs/deck.md

@@ -77,6 +77,15 @@ std::optional<io::Group> group_at(const io::Group& root, const std::string& path
   return std::nullopt;
 }
 
+/// The groups of all boundaries in the file.
+std::vector<io::Group> boundary_groups(const io::Group& root) {
+  std::vector<io::Group> all;
+  if (!root.is_group("boundary")) return all;
+  const auto groups = root.group("boundary");
+  for (const auto& child : groups.children()) all.push_back(groups.group(child));
+  return all;
+}
+
 /// The anchors of the stage that ended at the same cut as this one, or else began at the same.
 template <class T>
 std::optional<io::Group> anchors_for(const io::Group& root, pipeline::StageUnit<T>& unit) {
@@ -109,9 +118,11 @@ void load_unit(const ExecutionSpace& exec, const io::Group& root, pipeline::Stag
     notes.push_back(
         fmt::format("the anchors of layers {} to {} are new: they start afresh", first_layer, last_layer));
   }
+  const std::vector<io::Group> boundaries = boundary_groups(root);
   const auto load_end = [&](auto* end, int after_layer) {
     const auto group = group_at(root, "boundary", "after_layer", after_layer);
     if (anchors) end->load_anchors(exec, *anchors);
+    end->load_shared(exec, boundaries, notes);
     const bool loaded = group && end->load(exec, *group);
     return loaded || !end->keeps_state();
   };

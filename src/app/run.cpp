@@ -35,7 +35,9 @@ ExitCode run_deck(const CommandLine& line, const Deck& deck, const Settings& set
   std::unique_ptr<codec::Codec<T>> codec;
   std::string answer;
   agree(communicator, [&] {
-    codec = codec::codec_from_deck<T>(deck.table("codec"), settings.model.hidden);
+    codec = codec::codec_from_deck<T>(deck.table("codec"), settings.model.hidden,
+                                      {.tied_embeddings = settings.model.tie_embeddings,
+                                       .synchronous = pipeline::synchronous(settings.pipeline.schedule)});
     deck.finish();
     if (line.print_deck) answer += deck.effective();
     if (line.deck_reference) answer += deck.reference();

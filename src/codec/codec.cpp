@@ -3,6 +3,7 @@
 #include "strait/codec/none.hpp"
 #include "strait/codec/projection.hpp"
 #include "strait/codec/quantised.hpp"
+#include "strait/codec/subspace.hpp"
 #include "strait/codec/top_k.hpp"
 
 #include <algorithm>
@@ -18,12 +19,15 @@ struct OwnKey {
 
 const std::vector<OwnKey>& own_keys() {
   static const std::vector<OwnKey> keys = {
-      {"rank", {"mapl", "fixed", "unconstrained"}},
+      {"rank", {"mapl", "fixed", "unconstrained", "ssn"}},
       {"anchors", {"mapl", "fixed", "unconstrained"}},
       {"anchor_init", {"mapl", "fixed", "unconstrained"}},
       {"projector", {"mapl"}},
       {"projector_learning_rate", {"mapl", "unconstrained"}},
       {"projector_interval", {"mapl", "unconstrained"}},
+      {"table_deviation", {"ssn"}},
+      {"grassmann_interval", {"ssn"}},
+      {"grassmann_rate", {"ssn"}},
       {"group_size", {"int8", "int4"}},
       {"k", {"topk"}},
   };
@@ -43,26 +47,29 @@ void refuse_keys_of_others(const std::string& name, const Table& table) {
 }
 
 template <class T>
-std::unique_ptr<Codec<T>> make_codec(const std::string& name, Table table, int hidden) {
+std::unique_ptr<Codec<T>> make_codec(const std::string& name, Table table, int hidden,
+                                     const RunFacts& facts) {
   if (name == "none") return std::make_unique<NoneCodec<T>>(wire_from_deck<T>(table));
   if (name == "int8" || name == "int4") {
     return std::make_unique<QuantisedCodec<T>>(quantised_from_deck<T>(name, table));
   }
   if (name == "topk") return std::make_unique<TopKCodec<T>>(top_k_from_deck<T>(table, hidden));
+  if (name == "ssn") return std::make_unique<SubspaceCodec<T>>(subspace_from_deck<T>(table, hidden, facts));
   return std::make_unique<ProjectionCodec<T>>(projection_from_deck<T>(name, table, hidden));
 }
 
 }  // namespace
 
 template <class T>
-std::unique_ptr<Codec<T>> codec_from_deck(Table table, int hidden) {
+std::unique_ptr<Codec<T>> codec_from_deck(Table table, int hidden, const RunFacts& facts) {
   const std::string name =
-      table.choice("name", {"none", "mapl", "fixed", "unconstrained", "int8", "int4", "topk"},
+      table.choice("name", {"none", "mapl", "fixed", "unconstrained", "ssn", "int8", "int4", "topk"},
                    "what crosses a boundary between stages: none sends every number, mapl a learned "
-                   "orthonormal subspace, fixed a random one, unconstrained a learned one, int8 and int4 "
+                   "orthonormal subspace, fixed a random one, unconstrained a learned one, ssn one that the "
+                   "model is held in, int8 and int4 "
                    "groups of small integers, topk the largest entries");
   refuse_keys_of_others(name, table);
-  auto codec = make_codec<T>(name, table, hidden);
+  auto codec = make_codec<T>(name, table, hidden, facts);
   codec->set_diagnostics_interval(table.at_least(
       "diagnostics_interval",
       table.optional<std::int64_t>("diagnostics_interval", 100,
@@ -71,7 +78,7 @@ std::unique_ptr<Codec<T>> codec_from_deck(Table table, int hidden) {
   return codec;
 }
 
-template std::unique_ptr<Codec<float>> codec_from_deck(Table, int);
-template std::unique_ptr<Codec<double>> codec_from_deck(Table, int);
+template std::unique_ptr<Codec<float>> codec_from_deck(Table, int, const RunFacts&);
+template std::unique_ptr<Codec<double>> codec_from_deck(Table, int, const RunFacts&);
 
 }  // namespace strait::codec

@@ -80,15 +80,20 @@ std::unique_ptr<Receiver<T>> ProjectionCodec<T>::receiver(const ExecutionSpace& 
   return std::make_unique<ProjectionReceiver<T>>(exec, options_, shape);
 }
 
+int rank_from_deck(Table table, int hidden) {
+  const int rank = table.required<int>("rank", "numbers that cross the boundary per token and direction");
+  if (rank < 1 || rank > hidden) {
+    table.reject("rank", fmt::format("is {}, expected 1 to {}, the model's hidden width, of which it is the "
+                                     "dimension of a subspace",
+                                     rank, hidden));
+  }
+  return rank;
+}
+
 template <class T>
 ProjectionOptions projection_from_deck(const std::string& name, Table table, int hidden) {
   ProjectionOptions options;
-  options.rank = table.required<int>("rank", "numbers that cross the boundary per token and direction");
-  if (options.rank < 1 || options.rank > hidden) {
-    table.reject("rank", fmt::format("is {}, expected 1 to {}, the model's hidden width, of which it is the "
-                                     "dimension of a subspace",
-                                     options.rank, hidden));
-  }
+  options.rank = rank_from_deck(table, hidden);
   options.wire = wire_from_deck<T>(table);
   options.anchors = anchors_from_deck(table);
   const bool trained = options.anchors == AnchorKind::factorized || options.anchors == AnchorKind::full;

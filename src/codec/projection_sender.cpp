@@ -6,6 +6,7 @@
 #include "strait/kernels/matmul.hpp"
 
 #include "projection_quality.hpp"
+#include "token_rows.hpp"
 
 namespace strait::codec {
 
@@ -61,7 +62,7 @@ void ProjectionSender<T>::encode(const ExecutionSpace& exec, const Context& cont
   Slot& slot = slots_[context.training ? context.slot : shape_.slots];
   slot.version = versions_.current();
   slot.x = x;
-  if (anchors_.wide()) anchors_.subtract(exec, slot.residual, x, context.ids);
+  if (anchors_.wide()) subtract_rows<T>(exec, slot.residual, x, anchors_.table(), context.ids);
   matmul<T>(exec, z_, input(slot), slot.version->a);
   if (anchors_.factorized()) {
     kernels::embedding_forward<T>(exec, slot.rows, anchors_.table(), context.ids);

@@ -24,22 +24,6 @@ Matrix<T> initial_token_table(const ExecutionSpace& exec, const BoundaryShape& s
   return table;
 }
 
-template <class T>
-struct SubtractRow {
-  Kokkos::View<T**, Kokkos::LayoutRight, MemorySpace> y;
-  Kokkos::View<const T**, Kokkos::LayoutRight, MemorySpace> x, table;
-  TokenIds ids;
-
-  KOKKOS_INLINE_FUNCTION void operator()(const TeamMember& team) const {
-    const int row = team.league_rank();
-    T* const to = &y(row, 0);
-    const T* const from = &x(row, 0);
-    const T* const anchor = &table(ids(row), 0);
-    Kokkos::parallel_for(Kokkos::TeamThreadRange(team, static_cast<int>(x.extent(1))),
-                         [=](int i) { to[i] = from[i] - anchor[i]; });
-  }
-};
-
 int find(const model::ParameterLayout& layout, const std::string& name) {
   const auto& entries = layout.entries();
   const auto found =
@@ -92,14 +76,6 @@ void StageAnchors<T>::start_at_token_table() const {
   } else {
     Kokkos::deep_copy(exec_, table_, tokens);
   }
-}
-
-template <class T>
-void StageAnchors<T>::subtract(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<T> x,
-                               const TokenIds& ids) const {
-  Kokkos::parallel_for("strait::codec::subtract_anchors",
-                       TeamPolicy(exec, static_cast<int>(x.extent(0)), Kokkos::AUTO),
-                       SubtractRow<T>{y, x, table_, ids});
 }
 
 template <class T>

@@ -29,9 +29,6 @@ class StageAnchors {
   void add_parameters(model::ParameterLayout& layout) { add_anchors(layout, options_, shape_, stage_); }
   void lend(const model::ParameterLayout& layout, const Vector<T>& weights, const Vector<T>& gradients);
 
-  /// y [tokens, hidden] = x - E[ids], of a wide table.
-  void subtract(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<T> x, const TokenIds& ids) const;
-
   /// P.
   void save(const ExecutionSpace& exec, io::Group group) const;
   void load(const ExecutionSpace& exec, const io::Group& group);

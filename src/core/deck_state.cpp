@@ -47,7 +47,10 @@ void State::refuse_missing(std::string_view table, std::string_view key, std::st
   constexpr std::size_t one_slip = 2;
   const auto& tables = contents.tables;
   const auto is_this = [&](const TableMark& mark) { return mark.path == table; };
-  const auto resembles = [&](const TableMark& mark) { return edit_distance(mark.path, table) <= one_slip; };
+  const auto resembles = [&](const TableMark& mark) {
+    const bool is_read = std::find(known_tables.begin(), known_tables.end(), mark.path) != known_tables.end();
+    return !is_read && edit_distance(mark.path, table) <= one_slip;
+  };
   const auto misspelt = std::find_if(tables.begin(), tables.end(), resembles);
   if (misspelt != tables.end() && std::none_of(tables.begin(), tables.end(), is_this)) {
     fail(ExitCode::deck, "{}: [{}]: unknown table, the nearest known table is [{}]", misspelt->place.text,

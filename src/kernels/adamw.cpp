@@ -1,10 +1,99 @@
 #include "strait/kernels/adamw.hpp"
 
 #include "strait/core/error.hpp"
+#include "strait/kernels/matmul.hpp"
+
+#include "rows.hpp"
 
 #include <cmath>
 
 namespace strait::kernels {
+namespace {
+
+/// One step on numbers of type T, bias corrections applied.
+template <class T>
+struct Step {
+  explicit Step(const AdamWOptions& options)
+      : beta1(static_cast<T>(options.beta1)),
+        rest1(static_cast<T>(1.0 - options.beta1)),
+        beta2(static_cast<T>(options.beta2)),
+        rest2(static_cast<T>(1.0 - options.beta2)),
+        size(static_cast<T>(options.learning_rate /
+                            (1.0 - std::pow(options.beta1, static_cast<double>(options.step))))),
+        correction(static_cast<T>(1.0 / (1.0 - std::pow(options.beta2, static_cast<double>(options.step))))),
+        epsilon(static_cast<T>(options.epsilon)),
+        kept(static_cast<T>(1.0 - options.learning_rate * options.weight_decay)),
+        scale(static_cast<T>(options.gradient_scale)) {}
+
+  KOKKOS_INLINE_FUNCTION T mean(T m, T gradient) const { return beta1 * m + rest1 * (gradient * scale); }
+  KOKKOS_INLINE_FUNCTION T square(T v, T gradient) const {
+    const T g = gradient * scale;
+    return beta2 * v + rest2 * g * g;
+  }
+  KOKKOS_INLINE_FUNCTION T weight(T w, T m, T v) const {
+    return kept * w - size * m / (math::sqrt(v * correction) + epsilon);
+  }
+
+  T beta1, rest1, beta2, rest2, size, correction, epsilon, kept, scale;
+};
+
+template <class T>
+void adamw_of_rows(const ExecutionSpace& exec, const Matrix<T>& weights, const Matrix<T>& m,
+                   const Matrix<T>& v, ConstMatrix<T> gradients, const Step<T>& step) {
+  const auto length = static_cast<std::int64_t>(weights.extent(1));
+  for_each_row(
+      "strait::adamw::rows", exec, weights.extent(0), KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
+        T* const w_row = &weights(i, 0);
+        T* const m_row = &m(i, 0);
+        T* const v_row = &v(i, 0);
+        const T* const g_row = &gradients(i, 0);
+        const T sum =
+            row_sum<T>(row, length, [&](std::int64_t j) { return step.square(v_row[j], g_row[j]); });
+        const T average = sum / static_cast<T>(length);
+        row.barrier();
+        row_for(row, length, [&](std::int64_t j) {
+          m_row[j] = step.mean(m_row[j], g_row[j]);
+          v_row[j] = average;
+          w_row[j] = step.weight(w_row[j], m_row[j], average);
+        });
+      });
+}
+
+template <class T>
+void adamw_of_columns(const ExecutionSpace& exec, const Matrix<T>& weights, const Matrix<T>& m,
+                      const Matrix<T>& v, ConstMatrix<T> gradients, const Step<T>& step) {
+  const auto length = static_cast<std::int64_t>(weights.extent(0));
+  const auto count = static_cast<std::int64_t>(weights.extent(1));
+  for_each_row(
+      "strait::adamw::moments", exec, length, KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
+        T* const m_row = &m(i, 0);
+        T* const v_row = &v(i, 0);
+        const T* const g_row = &gradients(i, 0);
+        row_for(row, count, [&](std::int64_t j) {
+          m_row[j] = step.mean(m_row[j], g_row[j]);
+          v_row[j] = step.square(v_row[j], g_row[j]);
+        });
+      });
+  const Matrix<T> weight_of_entry(
+      Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "strait::adamw::weight_of_entry"), 1, length);
+  const Matrix<T> average(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "strait::adamw::average"), 1,
+                          count);
+  Kokkos::deep_copy(exec, weight_of_entry, T(1) / static_cast<T>(length));
+  matmul<T>(exec, average, weight_of_entry, v);
+  for_each_row(
+      "strait::adamw::columns", exec, length, KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
+        T* const w_row = &weights(i, 0);
+        const T* const m_row = &m(i, 0);
+        T* const v_row = &v(i, 0);
+        const T* const averages = &average(0, 0);
+        row_for(row, count, [&](std::int64_t j) {
+          v_row[j] = averages[j];
+          w_row[j] = step.weight(w_row[j], m_row[j], averages[j]);
+        });
+      });
+}
+
+}  // namespace
 
 template <class T>
 void adamw(const ExecutionSpace& exec, const Vector<T>& weights, const Vector<T>& m, const Vector<T>& v,
@@ -12,28 +101,40 @@ void adamw(const ExecutionSpace& exec, const Vector<T>& weights, const Vector<T>
   ensure(m.extent(0) == weights.extent(0) && v.extent(0) == weights.extent(0) &&
              gradients.extent(0) == weights.extent(0),
          "adamw: extents do not match");
-  const double t = static_cast<double>(options.step);
-  const T beta1 = static_cast<T>(options.beta1), rest1 = static_cast<T>(1.0 - options.beta1);
-  const T beta2 = static_cast<T>(options.beta2), rest2 = static_cast<T>(1.0 - options.beta2);
-  const T step_size = static_cast<T>(options.learning_rate / (1.0 - std::pow(options.beta1, t)));
-  const T correction = static_cast<T>(1.0 / (1.0 - std::pow(options.beta2, t)));
-  const T epsilon = static_cast<T>(options.epsilon);
-  const T kept = static_cast<T>(1.0 - options.learning_rate * options.weight_decay);
-  const T scale = static_cast<T>(options.gradient_scale);
+  const Step<T> step(options);
   Kokkos::parallel_for(
       "strait::adamw::step", RangePolicy(exec, 0, weights.extent(0)), KOKKOS_LAMBDA(std::int64_t i) {
-        const T g = gradients(i) * scale;
-        const T mean = beta1 * m(i) + rest1 * g;
-        const T square = beta2 * v(i) + rest2 * g * g;
+        const T mean = step.mean(m(i), gradients(i));
+        const T square = step.square(v(i), gradients(i));
         m(i) = mean;
         v(i) = square;
-        weights(i) = kept * weights(i) - step_size * mean / (math::sqrt(square * correction) + epsilon);
+        weights(i) = step.weight(weights(i), mean, square);
       });
 }
 
-template void adamw<float>(const ExecutionSpace&, const Vector<float>&, const Vector<float>&,
-                           const Vector<float>&, ConstVector<float>, const AdamWOptions&);
-template void adamw<double>(const ExecutionSpace&, const Vector<double>&, const Vector<double>&,
-                            const Vector<double>&, ConstVector<double>, const AdamWOptions&);
+template <class T>
+void adamw_of_vectors(const ExecutionSpace& exec, const Matrix<T>& weights, const Matrix<T>& m,
+                      const Matrix<T>& v, ConstMatrix<T> gradients, Vectors vectors,
+                      const AdamWOptions& options) {
+  for (const ConstMatrix<T>& other : {ConstMatrix<T>(m), ConstMatrix<T>(v), gradients}) {
+    ensure(other.extent(0) == weights.extent(0) && other.extent(1) == weights.extent(1),
+           "adamw_of_vectors: extents do not match");
+  }
+  if (weights.size() == 0) return;
+  if (vectors == Vectors::rows) {
+    adamw_of_rows<T>(exec, weights, m, v, gradients, Step<T>(options));
+  } else {
+    adamw_of_columns<T>(exec, weights, m, v, gradients, Step<T>(options));
+  }
+}
+
+#define STRAIT_INSTANTIATE(T)                                                                         \
+  template void adamw<T>(const ExecutionSpace&, const Vector<T>&, const Vector<T>&, const Vector<T>&, \
+                         ConstVector<T>, const AdamWOptions&);                                        \
+  template void adamw_of_vectors<T>(const ExecutionSpace&, const Matrix<T>&, const Matrix<T>&,        \
+                                    const Matrix<T>&, ConstMatrix<T>, Vectors, const AdamWOptions&);
+STRAIT_INSTANTIATE(float)
+STRAIT_INSTANTIATE(double)
+#undef STRAIT_INSTANTIATE
 
 }  // namespace strait::kernels

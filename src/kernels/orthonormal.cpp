@@ -44,20 +44,12 @@ void invert_cholesky_factor(const HostMatrix& s) {
   }
 }
 
-}  // namespace
-
-template <class T>
-void fill_orthonormal(const ExecutionSpace& exec, const Matrix<T>& q, std::uint64_t seed,
-                      std::uint64_t stream) {
-  const auto row_count = static_cast<std::int64_t>(q.extent(0));
-  const auto column_count = static_cast<std::int64_t>(q.extent(1));
-  const bool tall = row_count >= column_count;
-  const std::int64_t order = std::min(row_count, column_count);
-  if (order == 0) return;
-  Matrix<double> x("strait::orthonormal::x", row_count, column_count);
-  Matrix<double> y("strait::orthonormal::y", row_count, column_count);
+/// x <- Q of its Q R, or L Q where it is wide.
+void orthonormalize_in_double(const ExecutionSpace& exec, Matrix<double>& x) {
+  const bool tall = x.extent(0) >= x.extent(1);
+  const std::size_t order = std::min(x.extent(0), x.extent(1));
+  Matrix<double> y("strait::orthonormal::y", x.extent(0), x.extent(1));
   const Matrix<double> small("strait::orthonormal::small", order, order);
-  fill_normal<double>(exec, Vector<double>(x.data(), x.size()), 1.0, seed, stream);
   for (int pass = 0; pass < 2; ++pass) {
     matmul<double>(exec, small, x, x,
                    {.a = tall ? Transpose::yes : Transpose::no, .b = tall ? Transpose::no : Transpose::yes});
@@ -71,18 +63,50 @@ void fill_orthonormal(const ExecutionSpace& exec, const Matrix<T>& q, std::uint6
     }
     std::swap(x, y);
   }
-  Kokkos::parallel_for(
-      "strait::orthonormal::round", RangePolicy(exec, 0, row_count * column_count),
-      KOKKOS_LAMBDA(std::int64_t entry) {
-        const std::int64_t i = entry / column_count, j = entry % column_count;
-        q(i, j) = static_cast<T>(x(i, j));
-      });
   fence(exec, "strait::orthonormal: the scratch is freed");
 }
 
-template void fill_orthonormal<float>(const ExecutionSpace&, const Matrix<float>&, std::uint64_t,
-                                      std::uint64_t);
-template void fill_orthonormal<double>(const ExecutionSpace&, const Matrix<double>&, std::uint64_t,
-                                       std::uint64_t);
+/// to = from, of equal extents.
+template <class To, class From>
+void round_to(const ExecutionSpace& exec, const Matrix<To>& to, const Matrix<From>& from) {
+  const auto column_count = static_cast<std::int64_t>(to.extent(1));
+  Kokkos::parallel_for(
+      "strait::orthonormal::round", RangePolicy(exec, 0, static_cast<std::int64_t>(to.size())),
+      KOKKOS_LAMBDA(std::int64_t entry) {
+        const std::int64_t i = entry / column_count, j = entry % column_count;
+        to(i, j) = static_cast<To>(from(i, j));
+      });
+}
+
+}  // namespace
+
+template <class T>
+void fill_orthonormal(const ExecutionSpace& exec, const Matrix<T>& q, std::uint64_t seed,
+                      std::uint64_t stream) {
+  if (q.size() == 0) return;
+  Matrix<double> x("strait::orthonormal::x", q.extent(0), q.extent(1));
+  fill_normal<double>(exec, Vector<double>(x.data(), x.size()), 1.0, seed, stream);
+  orthonormalize_in_double(exec, x);
+  round_to(exec, q, x);
+  fence(exec, "strait::orthonormal: the scratch is freed");
+}
+
+template <class T>
+void orthonormalize(const ExecutionSpace& exec, const Matrix<T>& q) {
+  ensure(q.extent(0) >= q.extent(1), "orthonormalize: a matrix that is not tall");
+  if (q.size() == 0) return;
+  Matrix<double> x("strait::orthonormal::x", q.extent(0), q.extent(1));
+  round_to(exec, x, q);
+  orthonormalize_in_double(exec, x);
+  round_to(exec, q, x);
+  fence(exec, "strait::orthonormal: the scratch is freed");
+}
+
+#define STRAIT_INSTANTIATE(T)                                                                               \
+  template void fill_orthonormal<T>(const ExecutionSpace&, const Matrix<T>&, std::uint64_t, std::uint64_t); \
+  template void orthonormalize<T>(const ExecutionSpace&, const Matrix<T>&);
+STRAIT_INSTANTIATE(float)
+STRAIT_INSTANTIATE(double)
+#undef STRAIT_INSTANTIATE
 
 }  // namespace strait::kernels

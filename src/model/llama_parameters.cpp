@@ -49,11 +49,11 @@ std::uint64_t hash(std::string_view name) {
   return value;
 }
 
+}  // namespace
+
 bool writes_residual_stream(std::string_view name) {
   return name.ends_with("self_attn.o_proj.weight") || name.ends_with("mlp.down_proj.weight");
 }
-
-}  // namespace
 
 template <class T>
 void initialise(const ExecutionSpace& exec, const Vector<T>& weights, const ParameterLayout& layout,

@@ -1,6 +1,5 @@
 #include "adamw.hpp"
 
-#include "strait/kernels/adamw.hpp"
 #include "strait/model/parameter_io.hpp"
 
 #include <utility>
@@ -27,8 +26,9 @@ std::vector<typename AdamW<T>::Run> AdamW<T>::runs_of(const model::ParameterLayo
   for (const auto& info : layout.entries()) {
     if (!chosen(info.role)) continue;
     if (runs.empty() || runs.back().decays != decays(info.role) ||
-        runs.back().offset + runs.back().size != info.offset) {
-      runs.push_back({info.offset, state_offset, 0, decays(info.role)});
+        runs.back().offset + runs.back().size != info.offset ||
+        runs.back().confinement != model::Confinement::none || info.confinement != model::Confinement::none) {
+      runs.push_back({info.offset, state_offset, 0, decays(info.role), info.confinement, info.columns});
     }
     runs.back().size += info.size();
     state_offset += info.size();
@@ -50,16 +50,35 @@ void AdamW<T>::update(const ExecutionSpace& exec, const Vector<T>& weights, Cons
   const Region region("strait::optim::adamw");
   ++step_;
   for (const auto& run : runs_) {
+    update_run(exec, run, weights, gradients,
+               {.learning_rate = info.learning_rate,
+                .beta1 = config_.beta1,
+                .beta2 = config_.beta2,
+                .epsilon = config_.epsilon,
+                .weight_decay = run.decays ? config_.weight_decay : 0.0,
+                .gradient_scale = info.gradient_scale,
+                .step = step_});
+  }
+}
+
+template <class T>
+void AdamW<T>::update_run(const ExecutionSpace& exec, const Run& run, const Vector<T>& weights,
+                          ConstVector<T> gradients, const kernels::AdamWOptions& options) const {
+  if (run.confinement == model::Confinement::none) {
     kernels::adamw<T>(exec, part(weights, run.offset, run.size), part(mean_, run.state_offset, run.size),
                       part(square_, run.state_offset, run.size), part(gradients, run.offset, run.size),
-                      {.learning_rate = info.learning_rate,
-                       .beta1 = config_.beta1,
-                       .beta2 = config_.beta2,
-                       .epsilon = config_.epsilon,
-                       .weight_decay = run.decays ? config_.weight_decay : 0.0,
-                       .gradient_scale = info.gradient_scale,
-                       .step = step_});
+                      options);
+    return;
   }
+  const std::int64_t row_count = run.size / run.columns;
+  const auto matrix = [&](const auto& flat, std::int64_t offset) {
+    return as_matrix(flat, offset, row_count, run.columns);
+  };
+  const auto vectors =
+      run.confinement == model::Confinement::rows ? kernels::Vectors::rows : kernels::Vectors::columns;
+  kernels::adamw_of_vectors<T>(
+      exec, matrix(weights, run.offset), matrix(mean_, run.state_offset), matrix(square_, run.state_offset),
+      ConstMatrix<T>(gradients.data() + run.offset, row_count, run.columns), vectors, options);
 }
 
 template <class T>

@@ -1,6 +1,7 @@
 #pragma once
 // AdamW over named parameters.
 
+#include "strait/kernels/adamw.hpp"
 #include "strait/optim/optimizer.hpp"
 
 #include "selection.hpp"
@@ -10,7 +11,8 @@
 namespace strait::optim {
 
 /// Loshchilov & Hutter 2019. Decay applies to matrices and the head, not to gains, the token table (tied or
-/// not) and anchors.
+/// not) and anchors. Of a confined parameter the mean square is averaged over each vector that is confined:
+/// every entry of `square` holds its vector's, so that the state can be read back whatever is confined then.
 template <class T>
 class AdamW : public Optimizer<T> {
  public:
@@ -32,14 +34,18 @@ class AdamW : public Optimizer<T> {
             const model::StoredName& stored_name) override;
 
  private:
-  /// Parameters that lie one after the other and decay alike: one launch.
+  /// Parameters that lie one after the other and decay alike: one launch. A confined one is by itself.
   struct Run {
     std::int64_t offset;        ///< in weights and gradients
     std::int64_t state_offset;  ///< in mean and square
     std::int64_t size;
     bool decays;
+    model::Confinement confinement = model::Confinement::none;
+    std::int64_t columns = 0;  ///< of a confined parameter
   };
 
+  void update_run(const ExecutionSpace& exec, const Run& run, const Vector<T>& weights,
+                  ConstVector<T> gradients, const kernels::AdamWOptions& options) const;
   static std::vector<Run> runs_of(const model::ParameterLayout& layout, RoleFilter chosen);
   static std::int64_t bytes_of(const model::ParameterLayout& state_layout) {
     return 2 * state_layout.size() * static_cast<std::int64_t>(sizeof(T));

@@ -12,6 +12,9 @@ namespace strait::optim {
 /// W [out, in] <- (1 - rate decay) W - rate sqrt(max(1, out / in)) msign(g + momentum m). Every named matrix
 /// by itself: query, key and value have a direction each. Token table, gains, head and anchors are AdamW's,
 /// at a rate of their own.
+///
+/// Of a matrix whose columns are confined to span(U), U^T U = I, the gradient is U G, so that m = U M and
+/// msign(U M) = U msign(M): the step is Muon's on the free factor U^T W, and stays in the span.
 template <class T>
 class Muon : public Optimizer<T> {
  public:

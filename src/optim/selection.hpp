@@ -14,7 +14,8 @@ inline bool every_role(model::ParameterRole) { return true; }
 inline model::ParameterLayout select(const model::ParameterLayout& layout, RoleFilter chosen) {
   model::ParameterLayout packed;
   for (const auto& info : layout.entries()) {
-    if (chosen(info.role)) packed.add(info.name, info.role, info.rows, info.columns, info.shared);
+    if (!chosen(info.role)) continue;
+    packed.confine(packed.add(info.name, info.role, info.rows, info.columns, info.shared), info.confinement);
   }
   return packed;
 }

@@ -228,6 +228,7 @@ RankRecord Executor<T>::own_record(const Action& action) {
   if (action.kind == loss_reduce) return {.loss = loss_sum_, .token = next_token_};
   RankRecord record{.vote = info_.vote ? info_.vote() : 0};
   for (StageUnit<T>& unit : units_) {
+    unit.project_gradients();
     record.sum_of_squares += unit.gradient_sum_of_squares();
     if (unit.is_last()) record.loss = unit.stage().take_loss();
   }

@@ -34,10 +34,11 @@ class Writer {
     if (is_last()) list_.push_back({.kind = head, .micro_batch = micro_batch});
   }
 
-  /// What ends a synchronous step. Sends come before receives: a rank in the middle has both.
+  /// What ends a synchronous step. A rank in the middle hands up what came from below, where the backwards
+  /// ended earlier.
   void finish_step(const ScheduleOptions& options) {
-    if (!is_first()) message(codec_sync_up, rank_ - 1, rank_ - 1);
     if (!is_last()) message(codec_sync_up, rank_, rank_ + 1);
+    if (!is_first()) message(codec_sync_up, rank_ - 1, rank_ - 1);
     if (options.tied_embeddings && stages_ > 1 && (is_first() || is_last())) {
       list_.push_back({.kind = tied_reduce, .peer = is_first() ? stages_ - 1 : 0});
     }
@@ -155,6 +156,8 @@ std::string_view name(ActionKind kind) {
   }
   return "";
 }
+
+bool synchronous(std::string_view name) { return name == "gpipe" || name == "1f1b"; }
 
 Schedule schedule(std::string_view name, int stages, int micro_batches, const ScheduleOptions& options) {
   ensure(name == "gpipe" || name == "1f1b", "a schedule that exists");

@@ -50,6 +50,7 @@ StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, 
     downstream_.emplace(exec, codec.sender(exec, shape), shape, message_capacities(codec, shape), transport,
                         rank_of(index + 1));
   }
+  if (upstream_ && downstream_) codec.connect(upstream_->end(), downstream_->end());
 
   options.add_parameters = [this](model::ParameterLayout& layout) {
     if (upstream_) upstream_->end().add_parameters(layout);
@@ -101,6 +102,12 @@ bool StageUnit<T>::idle() {
   const bool up = !upstream_ || upstream_->idle();
   const bool down = !downstream_ || downstream_->idle();
   return up && down;
+}
+
+template <class T>
+void StageUnit<T>::project_gradients() {
+  if (upstream_) upstream_->end().project_gradients(exec_);
+  if (downstream_) downstream_->end().project_gradients(exec_);
 }
 
 template <class T>

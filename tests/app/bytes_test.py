@@ -39,12 +39,14 @@ def topk(keys, width, **_):
 
 
 def exchange(keys, number):
-    """Both ways: half of the projector's gradient, then the new projector, in the precision of the run."""
-    return 2 * HIDDEN * keys["rank"] * number
+    """In the precision of the run. Both ways: half of the projector's gradient, then the new projector. Of ssn one way:
+    the new subspace."""
+    ways = 2 if "projector_interval" in keys else 1 if "grassmann_interval" in keys else 0
+    return ways * HIDDEN * keys["rank"] * number if ways else 0
 
 
-FORMULAS = {"none": none, "mapl": projection, "fixed": projection, "unconstrained": projection, "int8": int8,
-            "int4": int4, "topk": topk}
+FORMULAS = {"none": none, "mapl": projection, "fixed": projection, "unconstrained": projection, "ssn": projection,
+            "int8": int8, "int4": int4, "topk": topk}
 INTERVAL = 2
 CASES = (
     dict(name="none"),
@@ -57,6 +59,8 @@ CASES = (
     dict(name="int8", group_size=4),
     dict(name="int4", group_size=4),
     dict(name="topk", k=5),
+    dict(name="ssn", rank=5),
+    dict(name="ssn", rank=5, grassmann_interval=INTERVAL),
 )
 
 
@@ -77,7 +81,7 @@ class Bytes(StraitTestCase):
                                   model__vocab=vocab, run__steps=STEPS, training__precision=precision,
                                   training__validation_interval=3)
             forward, backward = FORMULAS[codec["name"]](codec, WIDTH[wire], vocab=vocab)
-            synchronised = exchange(codec, WIDTH[precision]) if "projector_interval" in codec else 0
+            synchronised = exchange(codec, WIDTH[precision])
             wanted = [(MICRO_BATCHES * forward, MICRO_BATCHES * backward,
                        synchronised if (step + 1) % INTERVAL == 0 else 0) for step in range(STEPS)]
             self.assertEqual(found, [wanted] * (ranks - 1))
@@ -88,7 +92,7 @@ class Bytes(StraitTestCase):
             self.check(codec, "bfloat16", ranks=3)
 
     def test_in_double_precision(self):
-        for codec in (CASES[0], CASES[1], CASES[8], CASES[9]):
+        for codec in (CASES[0], CASES[1], CASES[8], CASES[9], CASES[11]):
             self.check(codec, "float64", ranks=2, precision="float64")
 
     def test_ids_of_large_vocabularies(self):

@@ -57,7 +57,7 @@ TEST(ProjectionDeck, RefusesWhatCannotBe) {
   refused("[codec] rank: is 0", "name = 'mapl'\nrank = 0");
   refused("[codec] rank", "name = 'mapl'");
   refused("[codec] projector: is a key of mapl; codec fixed", "name = 'fixed'\nrank = 4\nprojector = 'spel'");
-  refused("[codec] rank: is a key of mapl, fixed, unconstrained; codec none", "rank = 4");
+  refused("[codec] rank: is a key of mapl, fixed, unconstrained, ssn; codec none", "rank = 4");
   refused("[codec] projector_interval", "name = 'mapl'\nrank = 4\nprojector_interval = 0");
   refused("[codec] anchor_init", "name = 'mapl'\nrank = 4\nanchors = 'static'\nanchor_init = 'embedding'");
   refused("[codec] anchors", "name = 'mapl'\nrank = 4\nanchors = 'some'");

@@ -199,7 +199,7 @@ TEST(QuantisedDeck, RefusesWhatCannotBe) {
   };
   refused("deck:3:1: [codec] group_size: is 0, expected at least 1", "name = 'int8'\ngroup_size = 0");
   refused("[codec] group_size: is 5, expected an even number", "name = 'int4'\ngroup_size = 5");
-  refused("[codec] rank: is a key of mapl, fixed, unconstrained; codec int8", "name = 'int8'\nrank = 4");
+  refused("[codec] rank: is a key of mapl, fixed, unconstrained, ssn; codec int8", "name = 'int8'\nrank = 4");
   refused("[codec] k: is a key of topk; codec int4", "name = 'int4'\nk = 4");
   refused("[codec] group_size: is a key of int8, int4; codec none", "group_size = 64");
   refused("[codec] anchors", "name = 'int8'\nanchors = 'none'");

@@ -95,6 +95,10 @@ TEST(Deck, NamesMisspeltTablesOfRequiredKeys) {
   const Deck deck = deck_of("\n[modle]\nlayers = 4\n");
   EXPECT_EQ(refusal([&] { deck.table("model").required<int>("layers", ""); }),
             "run.toml:2:2: [modle]: unknown table, the nearest known table is [model]");
+  const Deck other = deck_of("\n[model]\nlayers = 4\n");
+  other.table("model").required<int>("layers", "");
+  EXPECT_EQ(refusal([&] { other.table("codec").required<int>("rank", ""); }),
+            "run.toml: [codec] rank: missing, expected an integer of 32 bits");
 }
 
 TEST(Deck, NamesMissingAndMisspeltRequiredKeys) {

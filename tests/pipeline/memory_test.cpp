@@ -44,7 +44,8 @@ INSTANTIATE_TEST_SUITE_P(
                       "name = 'mapl'\nrank = 6\nanchors = 'static'\nprojector = 'manifold-muon'",
                       "name = 'mapl'\nrank = 5\nanchors = 'none'\nprojector_interval = 2",
                       "name = 'fixed'\nrank = 6", "name = 'unconstrained'\nrank = 6", "name = 'int8'",
-                      "name = 'int4'", "name = 'topk'\nk = 3"));
+                      "name = 'int4'", "name = 'topk'\nk = 3", "name = 'ssn'\nrank = 6",
+                      "name = 'ssn'\nrank = 6\ngrassmann_interval = 2"));
 
 TEST_P(PlannedMemory, IsAllocatedAndReported) {
   const Deck deck = Deck::from_string(std::string("[codec]\n") + GetParam(), "test");

@@ -9,6 +9,7 @@
 #include "support/pipelines.hpp"
 #include "support/projection.hpp"
 #include "support/recording_codec.hpp"
+#include "support/subspace.hpp"
 
 #include <gtest/gtest.h>
 
@@ -92,6 +93,15 @@ TEST_F(MpiEquality, LearnedProjectionsAreBitwiseTheEmulatedOnes) {
     const auto options = projection<float>(anchors, optim::spel, 2);
     expect_equal<float>(setup_of({.stages = ranks_, .micro_batches = 3}),
                         codec::ProjectionCodec<float>(options));
+  }
+}
+
+TEST_F(MpiEquality, ConfinedModelsAreBitwiseTheEmulatedOnes) {
+  for (const std::int64_t grassmann_interval : {0, 2}) {
+    for (const char* optimizer : {"adamw", "muon"}) {
+      const PipelineCase c{.stages = ranks_, .micro_batches = 3, .optimizer = optimizer};
+      expect_equal<float>(setup_of(c), codec::SubspaceCodec<float>(subspace<float>(grassmann_interval)));
+    }
   }
 }
 

@@ -42,9 +42,10 @@ struct UpdateInfo {
 /// What both ends share.
 ///
 /// One step at a boundary: per micro-batch encode -> decode, then encode_gradient -> decode_gradient; where
-/// `synchronises`, send_sync_up -> receive_sync_up; `update` at both ends, just after the optimiser of their
-/// stage; then, where `synchronises`, send_sync_down -> receive_sync_down. Messages of one kind are taken in
-/// the order of sending. A step whose loss or gradient norm is not finite skips `update` at both ends.
+/// `synchronises`, send_sync_up -> receive_sync_up, from the last boundary to the first, so that a stage may
+/// hand on what it was sent; `update` at both ends, just after the optimiser of their stage; then, where
+/// `synchronises`, send_sync_down -> receive_sync_down. Messages of one kind are taken in the order of
+/// sending. A step whose loss or gradient norm is not finite skips `update` at both ends.
 template <class T>
 class End {
  public:
@@ -55,6 +56,10 @@ class End {
   virtual void add_parameters(model::ParameterLayout&) {}
   virtual void lend(const model::ParameterLayout&, const Vector<T>& /*weights*/,
                     const Vector<T>& /*gradients*/) {}
+
+  /// Once per step, when the gradients of all micro-batches are there and before their norm is taken: an end
+  /// that confines parameters (ParameterInfo::confinement) projects their gradients.
+  virtual void project_gradients(const ExecutionSpace&) {}
 
   /// True when both ends exchange sync_up and sync_down messages at the end of step `step`; both ends say the
   /// same.
@@ -72,6 +77,11 @@ class End {
   /// alone; both read. `load` is false, without effect, where the group is another codec's.
   virtual void save(const ExecutionSpace&, io::Group) const {}
   virtual bool load(const ExecutionSpace&, const io::Group&) { return true; }
+
+  /// Before `load`, when the stage's weights are read: what all boundaries share, from the groups of all
+  /// those on file, whatever the cuts were. Adds to the notes what a user should know.
+  virtual void load_shared(const ExecutionSpace&, const std::vector<io::Group>& /*boundaries*/,
+                           std::vector<std::string>& /*notes*/) {}
 
   /// What belongs to the stage of this end beside its trained parameters, under /anchors/<stage>. Both ends
   /// of a stage hold the same: one saves, both read.
@@ -160,12 +170,21 @@ class Codec {
   virtual std::unique_ptr<Sender<T>> sender(const ExecutionSpace&, const BoundaryShape&) const = 0;
   virtual std::unique_ptr<Receiver<T>> receiver(const ExecutionSpace&, const BoundaryShape&) const = 0;
 
+  /// Lets the two ends of one stage, both made by this codec, share what they have in common.
+  virtual void connect(Receiver<T>&, Sender<T>&) const {}
+
  private:
   std::int64_t diagnostics_interval_ = 0;
 };
 
+/// What of the rest of a deck a codec may depend on.
+struct RunFacts {
+  bool tied_embeddings = false;
+  bool synchronous = true;  ///< all micro-batches of a step meet the same weights
+};
+
 /// Reads [codec] for a model of width `hidden`. Keys of another codec are refused.
 template <class T>
-std::unique_ptr<Codec<T>> codec_from_deck(Table table, int hidden);
+std::unique_ptr<Codec<T>> codec_from_deck(Table table, int hidden, const RunFacts& facts = {});
 
 }  // namespace strait::codec

@@ -68,6 +68,9 @@ class ProjectionCodec : public Codec<T> {
   ProjectionOptions options_;
 };
 
+/// The key `rank` of codecs that send coordinates in a subspace of a model of width `hidden`.
+int rank_from_deck(Table table, int hidden);
+
 /// Reads the keys of codec `name` (mapl, fixed or unconstrained) for a model of width `hidden`.
 template <class T>
 ProjectionOptions projection_from_deck(const std::string& name, Table table, int hidden);

@@ -21,4 +21,15 @@ template <class T>
 void adamw(const ExecutionSpace& exec, const Vector<T>& weights, const Vector<T>& m, const Vector<T>& v,
            ConstVector<T> gradients, const AdamWOptions& options);
 
+enum class Vectors { rows, columns };
+
+/// The same for matrices [m, n] whose rows or columns must stay in a subspace that holds those of the
+/// gradients: v is averaged over the entries of each vector, sum over the vector of (beta2 v + (1 - beta2)
+/// g^2) / length, so that the step only stretches vectors of m (Subspace Networks, arXiv 2506.01260). Every
+/// entry of v holds its vector's average.
+template <class T>
+void adamw_of_vectors(const ExecutionSpace& exec, const Matrix<T>& weights, const Matrix<T>& m,
+                      const Matrix<T>& v, ConstMatrix<T> gradients, Vectors vectors,
+                      const AdamWOptions& options);
+
 }  // namespace strait::kernels

@@ -14,4 +14,9 @@ template <class T>
 void fill_orthonormal(const ExecutionSpace& exec, const Matrix<T>& q, std::uint64_t seed,
                       std::uint64_t stream);
 
+/// q [rows, columns], tall, <- the Q of its own Q R, R's diagonal positive. Computed as above; the columns
+/// must be independent, with a condition number below 1e7. Waits for `exec`.
+template <class T>
+void orthonormalize(const ExecutionSpace& exec, const Matrix<T>& q);
+
 }  // namespace strait::kernels

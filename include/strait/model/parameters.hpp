@@ -13,6 +13,10 @@ namespace strait::model {
 /// What optimisers distinguish.
 enum class ParameterRole { embedding, matrix, gain, head, anchor };
 
+/// Which vectors of a parameter are confined to a subspace (by a codec that sends only what lies in it). An
+/// update may stretch each vector, but must not scale its entries apart.
+enum class Confinement { none, rows, columns };
+
 struct ParameterInfo {
   std::string name;  ///< Hugging Face's
   ParameterRole role;
@@ -21,6 +25,7 @@ struct ParameterInfo {
   std::int64_t offset;  ///< first element in the flat vector
   bool shared =
       false;  ///< a copy of a tensor that another stage owns (tied head): not counted, not saved twice
+  Confinement confinement = Confinement::none;
 
   std::int64_t size() const { return rows * columns; }
   bool one_dimensional() const { return role == ParameterRole::gain; }
@@ -32,6 +37,9 @@ class ParameterLayout {
   /// Appends a parameter and returns its index. Parameters added one after the other with equal columns can
   /// be seen as one matrix, which is how query, key and value (or gate and up) become one product.
   int add(std::string name, ParameterRole role, std::int64_t rows, std::int64_t columns, bool shared = false);
+
+  /// Says that an optimiser must keep vectors of parameter `index` in the span of their gradients.
+  void confine(int index, Confinement confinement) { entries_[index].confinement = confinement; }
 
   const std::vector<ParameterInfo>& entries() const { return entries_; }
   std::int64_t size() const { return size_; }  ///< elements of a flat vector

@@ -67,6 +67,9 @@ struct ScheduleOptions {
 /// micro-batches, so their gradients are bitwise equal.
 Schedule schedule(std::string_view name, int stages, int micro_batches, const ScheduleOptions& options = {});
 
+/// Whether all micro-batches of a step meet the same weights, and the step ends with their one update.
+bool synchronous(std::string_view name);
+
 /// Forward and loss only.
 Schedule evaluation_schedule(int stages, int micro_batches);
 

@@ -49,6 +49,9 @@ class StageUnit {
   /// No buffer is lent to the transport for sending.
   bool idle();
 
+  /// Leaves of the gradients what the codec ends let the parameters follow; once per step, before their norm.
+  void project_gradients();
+
   /// Sum of squares of the gradients of the stage's own parameters: the copy of a tied table counts at its
   /// owner. Waits.
   double gradient_sum_of_squares();
