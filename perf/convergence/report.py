@@ -174,7 +174,8 @@ def plot(results, path):
     figure, panels = plt.subplots(1, len(results.budgets), figsize=(4.2 * len(results.budgets), 4.6), squeeze=False,
                                   constrained_layout=True)
     names = list(dict.fromkeys(row["method"] for row in results.rows))
-    colour = {name: plt.get_cmap("tab20")(index % 20) for index, name in enumerate(names)}
+    look = {name: {"color": f"C{index % 10}", "marker": "os^Dv"[index // 3 % 5]} for index, name in enumerate(names)}
+    handles = {}
     for axes, (per_parameter, budget) in zip(panels[0], results.budgets):
         for name in names:
             points = []
@@ -187,12 +188,14 @@ def plot(results, path):
                                    half / math.sqrt(len(rows)) if half else np.nan))
             if points:
                 size, loss, half = zip(*points)
-                axes.errorbar(size, loss, yerr=None if np.isnan(half).all() else half, fmt="o-", color=colour[name],
-                              label=name, markersize=5, linewidth=1, capsize=3)
-        axes.set(xscale="log", xlabel="bytes per token and boundary", title=f"{per_parameter:g} tokens per parameter")
+                handles[name] = axes.errorbar(size, loss, yerr=None if np.isnan(half).all() else half, markersize=5,
+                                              linewidth=1, capsize=3, label=name, **look[name])
+        axes.set(xlabel="bytes per token and boundary", title=f"{per_parameter:g} tokens per parameter")
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
     panels[0][0].set_ylabel("validation loss (nats per token)")
-    handles, labels = panels[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncol=4, frameon=False, fontsize=8, bbox_to_anchor=(0.5, -0.14))
+    figure.legend(handles=list(handles.values()), loc="lower center", ncol=4, frameon=False, fontsize=8,
+                  bbox_to_anchor=(0.5, -0.14))
     figure.savefig(path, dpi=130, bbox_inches="tight")
     plt.close(figure)
 
