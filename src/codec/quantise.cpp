@@ -30,11 +30,13 @@ KOKKOS_INLINE_FUNCTION int width(int begin, int hidden, int group_size) {
   return hidden - begin < group_size ? hidden - begin : group_size;
 }
 
+/// Integers of four bits are stored without sign, as q + zero.
+constexpr int zero = 8;
+
 /// How integers of so many bits lie in the bytes of a group.
 template <int bits>
 struct Code {
   static constexpr int levels = (1 << (bits - 1)) - 1;
-  static constexpr int zero = 1 << (bits - 1);  ///< of four bits, which are stored without sign
 
   /// Bytes of `columns` columns of a token.
   KOKKOS_INLINE_FUNCTION static int bytes(int columns) { return (columns * bits + 7) / 8; }
@@ -70,9 +72,9 @@ struct QuantiseRow {
           value = magnitude > value ? magnitude : value;
         },
         Kokkos::Max<Bits>(largest));
-    const T scale = magnitude_of<T>(largest) / static_cast<T>(Code<bits>::levels);
-    const T sent = scale < static_cast<T>(smallest) ? T(0) : scale;
-    Kokkos::single(Kokkos::PerThread(team), [&] { to = Format::encode(static_cast<Number>(sent)); });
+    const auto scale = static_cast<Number>(magnitude_of<T>(largest) / static_cast<T>(Code<bits>::levels));
+    Kokkos::single(Kokkos::PerThread(team),
+                   [&] { to = Format::encode(scale < smallest ? Number(0) : scale); });
   }
 
   KOKKOS_INLINE_FUNCTION void quantise_group(const TeamMember& team, std::uint8_t* to, const T* from,
@@ -82,7 +84,6 @@ struct QuantiseRow {
       for_each(team, columns,
                [=](int i) { to[i] = static_cast<std::uint8_t>(nearest(from[i] * inverse, limit)); });
     } else {
-      constexpr int zero = Code<bits>::zero;
       const int half = columns / 2;
       const T* const upper = from + (columns - half);
       for_each(team, half, [=](int i) {
@@ -130,7 +131,6 @@ struct DequantiseRow {
       Kokkos::parallel_for(Kokkos::ThreadVectorRange(team, columns),
                            [=](int i) { to[i] = static_cast<T>(static_cast<std::int8_t>(from[i])) * scale; });
     } else {
-      constexpr int zero = Code<bits>::zero;
       const int half = columns / 2;
       T* const upper = to + (columns - half);
       for_each(team, half, [=](int i) {
