@@ -234,7 +234,7 @@ class FullDisk(StraitTestCase):
         # Each column grows by a chunk after 512 steps.
         self.small_disk(self.sizes_of_one_step()[1] + 32768)
         quick = self.sets(run__steps=100000, training__validation_interval=0, output__log_interval=100)
-        self.refuse(IO, ["metrics.h5", "space"], *quick, seconds=30)
+        self.refuse(IO, ["metrics.h5", "space"], *quick, seconds=120, timeout=120)
 
 
 if __name__ == "__main__":
