@@ -125,34 +125,30 @@ def cell(results, budget, method, ratio):
 
 
 def passing(results, ratio, other):
-    """Says at which budget MAPL's loss falls below another method's; nothing is said within the noise of seeds."""
-    points = []
+    """Says at which budgets MAPL's loss is below another method's, and where the noise of seeds leaves that open.
+
+    A budget without repeated seeds borrows the largest spread of the others.
+    """
+    known = [spread for spread in results.excess_spread.values() if spread is not None]
+    found = {"ahead": [], "level within noise": [], "behind": []}
+    each = []
     for per_parameter, budget in results.budgets:
         mine = {row["seed"]: row["validation_loss"] for row in results.select(budget, "mapl", ratio)}
         theirs = {row["seed"]: row["validation_loss"] for row in results.select(budget, other, ratio)}
-        if common := mine.keys() & theirs.keys():
-            difference = np.mean([mine[seed] - theirs[seed] for seed in common])
-            single = (results.excess_spread[budget] or 0) / 100 * np.mean(list(mine.values()))
-            noise = single * math.sqrt(2 / len(common))
-            points.append((per_parameter, difference, noise))
-    if not points:
+        common = mine.keys() & theirs.keys()
+        if not common:
+            continue
+        difference = np.mean([mine[seed] - theirs[seed] for seed in common])
+        spread = results.excess_spread[budget] or max(known, default=0)
+        noise = spread / 100 * np.mean(list(mine.values())) * math.sqrt(2 / len(common))
+        verdict = "ahead" if difference < -noise else "behind" if difference > noise else "level within noise"
+        found[verdict].append(f"{per_parameter:g}")
+        each.append(f"{difference:+.3f}" + (f" ± {noise:.3f}" if noise else "") + f" at {per_parameter:g}")
+    if not each:
         return None
-    ahead = [difference < -noise for _, difference, noise in points]
-    behind = [difference > noise for _, difference, noise in points]
-    if all(ahead):
-        verdict = "ahead at every budget"
-    elif all(behind):
-        verdict = "behind at every budget"
-    elif not any(ahead) and not any(behind):
-        verdict = "no difference beyond noise"
-    elif ahead == sorted(ahead) and any(ahead):
-        first = ahead.index(True)
-        verdict = f"ahead from {points[first][0]:g} tokens per parameter on, not at {points[first - 1][0]:g}"
-    else:
-        verdict = "not ahead throughout"
-    each = ", ".join(f"{difference:+.3f}" + (f" ± {noise:.3f}" if noise else "") + f" at {per_parameter:g}"
-                     for per_parameter, difference, noise in points)
-    return f"- mapl against {other}: {verdict}. Difference of loss: {each} tokens per parameter."
+    verdicts = "; ".join(f"{verdict} at {', '.join(budgets)}" for verdict, budgets in found.items() if budgets)
+    caution = "" if known else " (one seed)"
+    return f"- mapl against {other}: {verdicts} tokens per parameter{caution}. Difference of loss: {', '.join(each)}."
 
 
 def table(results):

@@ -63,15 +63,16 @@ class Report(unittest.TestCase):
     def test_passing(self):
         rows = [row(budget, method, 4, 1, loss) for budget, mapl, ssn in ((1, 4.0, 3.9), (5, 3.0, 3.1), (20, 2.0, 2.2))
                 for method, loss in (("mapl", mapl), ("ssn", ssn))]
-        self.assertIn(": ahead from 5 tokens per parameter on, not at 1.",
+        self.assertIn(": ahead at 5, 20; behind at 1 tokens per parameter (one seed).",
                       report.passing(report.Results(rows), 4, "ssn"))
-        self.assertIn(": ahead at every budget.", report.passing(report.Results(rows[2:]), 4, "ssn"))
-        self.assertIn(": behind at every budget.", report.passing(report.Results(rows[:2]), 4, "ssn"))
         # Two seeds of which each favours another method: the order is noise.
         losses = {"none": (2.0, 2.0), "mapl": (2.1, 2.2), "ssn": (2.2, 2.11)}
         noisy = [row(1, method, 4 * (method != "none"), seed, losses[method][seed - 1])
                  for method in losses for seed in (1, 2)]
-        self.assertIn(": no difference beyond noise.", report.passing(report.Results(noisy), 4, "ssn"))
+        self.assertIn(": level within noise at 1 tokens", report.passing(report.Results(noisy), 4, "ssn"))
+        borrowed = report.passing(report.Results(rows + [{**each, "budget": "2", "tokens_per_parameter": 2}
+                                                         for each in noisy]), 4, "ssn")
+        self.assertIn(": level within noise at 1, 2, 5, 20 tokens per parameter.", borrowed)
         self.assertIsNone(report.passing(report.Results(rows), 4, "fixed"))
 
     def test_parameters_are_those_of_blocks_and_last_norm(self):
