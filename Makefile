@@ -42,6 +42,7 @@ perf: deps
 # The deck reference, from the code that reads the deck; these overrides make it read the keys of every component. The
 # keys that other codecs have instead are the last rows.
 ALL_KEYS := --set optimizer.name=muon --set codec.name=mapl --set codec.rank=40
+CODEWORDS := --set codec.rvq.groups=8 --set codec.rvq.rounds=2 --set codec.rvq.codewords=256
 
 docs: build
 	{ cat docs/deck_head.md; $(BUILD)/strait inputs/quickstart.toml --deck-reference $(ALL_KEYS); \
@@ -49,4 +50,5 @@ docs: build
 	    | grep -E '^. .(table_deviation|grassmann_interval|grassmann_rate). '; \
 	  $(BUILD)/strait inputs/quickstart.toml --deck-reference --set codec.name=int4 | grep '^| .group_size. '; \
 	  $(BUILD)/strait inputs/quickstart.toml --deck-reference --set codec.name=topk --set codec.k=40 | grep '^| .k. '; \
+	  echo; $(BUILD)/strait inputs/quickstart.toml --deck-reference $(ALL_KEYS) $(CODEWORDS) | sed -n '/^## .codec.rvq/,$$p'; \
 	} > docs/deck.md

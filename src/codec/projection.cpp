@@ -2,6 +2,7 @@
 
 #include "strait/optim/stiefel.hpp"
 
+#include "gradient_link.hpp"
 #include "projection_receiver.hpp"
 #include "projection_sender.hpp"
 
@@ -25,11 +26,15 @@ constexpr std::int64_t number_bytes = static_cast<std::int64_t>(sizeof(T));
 
 ProjectionBytes projection_bytes(const ProjectionOptions& options, const BoundaryShape& shape,
                                  std::int64_t number) {
-  const std::int64_t numbers = shape.tokens * options.rank * wire_bytes(options.wire);
+  const std::int64_t numbers = options.rvq ? rvq_index_bytes(*options.rvq, shape.tokens)
+                                           : shape.tokens * options.rank * wire_bytes(options.wire);
   const std::int64_t ids = options.anchors == AnchorKind::none ? 0 : shape.tokens * id_bytes(shape.vocab);
   const std::int64_t projector =
       options.rule.empty() ? 0 : std::int64_t{shape.hidden} * options.rank * number;
-  return {.forward = numbers + ids, .backward = numbers, .sync_up = projector, .sync_down = projector};
+  return {.forward = numbers + ids,
+          .backward = gradient_bytes(options, shape.tokens),
+          .sync_up = projector,
+          .sync_down = projector};
 }
 
 std::int64_t projector_interval(const ProjectionOptions& options, const BoundaryShape& shape,
@@ -44,15 +49,26 @@ std::int64_t projector_interval(const ProjectionOptions& options, const Boundary
 
 template <class T>
 std::vector<Diagnostic> ProjectionCodec<T>::diagnostics() const {
-  return {{"orthonormality", "1", "largest singular value of A^T A - I"},
-          {"energy_kept", "1", "1 - |Y - Y A A^T|^2 / |Y|^2, Y the activation less its anchor"},
-          {"reconstruction_error", "1", "|Y - Y A A^T| / |X|, X the activation"},
-          {"anchor_share", "1", "1 - |Y|^2 / |X|^2, what the sender's anchor explains"}};
+  std::vector<Diagnostic> all = {
+      {"orthonormality", "1", "largest singular value of A^T A - I"},
+      {"energy_kept", "1", "1 - |Y - Y A A^T|^2 / |Y|^2, Y the activation less its anchor"},
+      {"reconstruction_error", "1", "|Y - Y A A^T| / |X|, X the activation"},
+      {"anchor_share", "1", "1 - |Y|^2 / |X|^2, what the sender's anchor explains"}};
+  if (!options_.rvq) return all;
+  const std::vector<Diagnostic> own = RvqEncoder<T>::diagnostics(*options_.rvq);
+  all.insert(all.end(), own.begin(), own.end());
+  return all;
 }
 
 template <class T>
 MessageBounds ProjectionCodec<T>::bounds(const BoundaryShape& shape) const {
-  const ProjectionBytes bytes = projection_bytes(options_, shape, number_bytes<T>);
+  ProjectionBytes bytes = projection_bytes(options_, shape, number_bytes<T>);
+  if (options_.rvq) {
+    check_codewords(*options_.rvq, shape.tokens);
+    const std::int64_t most = rvq_most_sync_bytes(*options_.rvq, options_.rank, options_.wire);
+    bytes.forward += most;
+    if (options_.rvq->backward == GradientFormat::rvq) bytes.backward += most;
+  }
   return {.forward = bytes.forward,
           .backward = bytes.backward,
           .sync_up = bytes.sync_up,
@@ -95,6 +111,7 @@ ProjectionOptions projection_from_deck(const std::string& name, Table table, int
   ProjectionOptions options;
   options.rank = rank_from_deck(table, hidden);
   options.wire = wire_from_deck<T>(table);
+  options.rvq = rvq_from_deck(table, options.rank);
   options.anchors = anchors_from_deck(table);
   const bool trained = options.anchors == AnchorKind::factorized || options.anchors == AnchorKind::full;
   if (!trained && table.has("anchor_init")) {

@@ -35,9 +35,11 @@ ProjectionReceiver<T>::ProjectionReceiver(const ExecutionSpace& exec, const Proj
       anchors_(exec, options, shape, shape.boundary + 1),
       versions_(empty_version()),
       slots_(shape.slots + 1),
+      gradients_(options, shape),
       d_code_("strait::codec::code_gradient", shape.tokens, width()),
       projector_("strait::codec::projector_received", shape.hidden, options.rank) {
   for (Slot& slot : slots_) slot.code = Matrix<T>("strait::codec::code", shape.tokens, width());
+  if (options.rvq) quantiser_.emplace(rvq_forward(options, shape));
   if (learns()) gradient_ = Matrix<T>("strait::codec::projector_gradient", shape.hidden, options.rank);
   set_projector(exec, initial_projector<T>(exec, shape, options.rank));
 }
@@ -62,8 +64,13 @@ template <class T>
 void ProjectionReceiver<T>::decode(const ExecutionSpace& exec, const Context& context, const Message& message,
                                    const Matrix<T>& x) {
   Slot& slot = slots_[context.training ? context.slot : shape_.slots];
-  unpack(exec, numbers(slot.code), message.bytes, layout_.numbers, options_.wire);
-  if (anchors_.any()) unpack_ids(exec, context.ids, message.bytes, layout_.ids, shape_.vocab);
+  std::int64_t ids = layout_.ids;
+  if (quantiser_) {
+    ids = quantiser_->decode(exec, context, message, numbers(slot.code)).ids;
+  } else {
+    unpack(exec, numbers(slot.code), message.bytes, layout_.numbers, options_.wire);
+  }
+  if (anchors_.any()) unpack_ids(exec, context.ids, message.bytes, ids, shape_.vocab);
   if (anchors_.factorized()) {
     kernels::embedding_forward<T>(exec, anchor_rows(slot.code), anchors_.table(), context.ids);
   } else if (anchors_.wide()) {
@@ -78,7 +85,7 @@ void ProjectionReceiver<T>::encode_gradient(const ExecutionSpace& exec, const Co
                                             ConstMatrix<T> dx, Message& message) {
   Slot& slot = slots_[context.slot];
   matmul<T>(exec, d_code_, dx, slot.version->decoder, {.b = Transpose::yes});
-  message.size = pack<T>(exec, message.bytes, 0, numbers(d_code_), options_.wire);
+  gradients_.encode(exec, context, numbers(d_code_), message);
   if (anchors_.factorized()) {
     kernels::embedding_backward<T>(exec, anchors_.gradient(), anchor_rows(d_code_), context.ids);
   } else if (anchors_.trained()) {
@@ -113,7 +120,9 @@ std::int64_t ProjectionReceiver<T>::bytes_needed(const ProjectionOptions& option
   const std::int64_t codes = shape.slots + 2;                    // of slots, of evaluation, and a gradient
   const std::int64_t elements =
       codes * shape.tokens * width + (projectors * options.rank + width) * shape.hidden;
-  return StageAnchors<T>::bytes_needed(options, shape) + elements * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t codewords = options.rvq ? RvqDecoder<T>::bytes_needed(rvq_forward(options, shape)) : 0;
+  return StageAnchors<T>::bytes_needed(options, shape) + elements * static_cast<std::int64_t>(sizeof(T)) +
+         codewords + GradientEncoder<T>::bytes_needed(options, shape);
 }
 
 template <class T>
@@ -124,6 +133,7 @@ std::int64_t ProjectionReceiver<T>::state_bytes() const {
 
 template <class T>
 void ProjectionReceiver<T>::save(const ExecutionSpace& exec, io::Group group) const {
+  gradients_.save(exec, group);
   if (accumulated_) io::write_tensor(group, "receiver_gradient", exec, gradient_);
 }
 
@@ -132,6 +142,8 @@ bool ProjectionReceiver<T>::load(const ExecutionSpace& exec, const io::Group& gr
   if (!group.has("A")) return false;
   io::read_tensor(group, "A", exec, projector_);
   set_projector(exec, projector_);
+  if (quantiser_ && group.has(codebook)) quantiser_->load(exec, group.group(codebook));
+  gradients_.load(exec, group);
   accumulated_ = learns() && group.has("receiver_gradient");
   if (accumulated_) io::read_tensor(group, "receiver_gradient", exec, gradient_);
   return true;

@@ -1,6 +1,7 @@
 #pragma once
 // The end at stage p + 1: decodes activations, follows the sender's projector.
 
+#include "gradient_link.hpp"
 #include "projector_start.hpp"
 #include "stage_anchors.hpp"
 #include "versions.hpp"
@@ -22,6 +23,7 @@ class ProjectionReceiver : public Receiver<T> {
 
   void decode(const ExecutionSpace&, const Context&, const Message&, const Matrix<T>& x) override;
   void encode_gradient(const ExecutionSpace&, const Context&, ConstMatrix<T> dx, Message&) override;
+  void update(const ExecutionSpace& exec, const UpdateInfo&) override { gradients_.update(exec); }
   void send_sync_up(const ExecutionSpace&, Message&) override;
   void receive_sync_down(const ExecutionSpace&, const Message&) override;
 
@@ -36,6 +38,9 @@ class ProjectionReceiver : public Receiver<T> {
   }
   void load_anchors(const ExecutionSpace& exec, const io::Group& group) override;
 
+  /// The codebooks, where activations and gradients travel as codewords.
+  const std::optional<RvqDecoder<T>>& quantiser() const { return quantiser_; }
+  const GradientEncoder<T>& gradients() const { return gradients_; }
   /// A^T [rank, hidden].
   ConstMatrix<T> projector_transposed() const { return rows(versions_.current()->decoder, 0, options_.rank); }
 
@@ -48,7 +53,7 @@ class ProjectionReceiver : public Receiver<T> {
 
   struct Slot {
     Handle version;
-    Matrix<T> code;  ///< [Z | E[ids]] [tokens, 2 rank] where factorised, else Z
+    Matrix<T> code;  ///< [Z | E[ids]] [tokens, 2 rank] where factorised, else Z; Z as it arrived
   };
 
   bool learns() const { return !options_.rule.empty(); }
@@ -65,9 +70,11 @@ class ProjectionReceiver : public Receiver<T> {
   StageAnchors<T> anchors_;
   Versions<Version> versions_;
   std::vector<Slot> slots_;  ///< the last is for evaluation
-  Matrix<T> d_code_;         ///< gradient of `code`, of the micro-batch at hand
-  Matrix<T> projector_;      ///< [hidden, rank], as it travels
-  Matrix<T> gradient_;       ///< this half of dA, dX'^T Z [hidden, rank]
+  std::optional<RvqDecoder<T>> quantiser_;
+  GradientEncoder<T> gradients_;
+  Matrix<T> d_code_;     ///< gradient of `code`, of the micro-batch at hand
+  Matrix<T> projector_;  ///< [hidden, rank], as it travels
+  Matrix<T> gradient_;   ///< this half of dA, dX'^T Z [hidden, rank]
   bool accumulated_ = false;
 };
 

@@ -23,9 +23,12 @@ ProjectionSender<T>::ProjectionSender(const ExecutionSpace& exec, const Projecti
       anchors_(exec, options, shape, shape.boundary),
       versions_({initial_projector<T>(exec, shape, options.rank), {}}),
       slots_(shape.slots + 1),
-      z_("strait::codec::z", shape.tokens, options.rank) {
+      z_("strait::codec::z", shape.tokens, options.rank),
+      gradients_(options, shape) {
   const int rank = options.rank;
+  if (options.rvq) quantiser_.emplace(rvq_forward(options, shape));
   for (Slot& slot : slots_) {
+    if (commits()) slot.left = Matrix<T>("strait::codec::left", shape.tokens, rank);
     if (anchors_.wide()) slot.residual = Matrix<T>("strait::codec::residual", shape.tokens, shape.hidden);
     if (anchors_.factorized()) slot.rows = Matrix<T>("strait::codec::anchor_rows", shape.tokens, rank);
   }
@@ -68,9 +71,14 @@ void ProjectionSender<T>::encode(const ExecutionSpace& exec, const Context& cont
     kernels::embedding_forward<T>(exec, slot.rows, anchors_.table(), context.ids);
     matmul<T>(exec, z_, slot.rows, slot.version->anchors, {.alpha = -1.0, .beta = 1.0});
   }
-  pack<T>(exec, message.bytes, layout_.numbers, z_, options_.wire);
-  if (anchors_.any()) pack_ids(exec, message.bytes, layout_.ids, context.ids, shape_.vocab);
-  message.size = projection_bytes(options_, shape_, sizeof(T)).forward;
+  std::int64_t ids = layout_.ids;
+  if (quantiser_) {
+    ids = quantiser_->encode(exec, context, z_, message, slot.left).ids;
+  } else {
+    pack<T>(exec, message.bytes, layout_.numbers, z_, options_.wire);
+    message.size = projection_bytes(options_, shape_, sizeof(T)).forward;
+  }
+  if (anchors_.any()) pack_ids(exec, message.bytes, ids, context.ids, shape_.vocab);
   if (context.training) {
     newest_ = context.slot;
   } else {
@@ -82,7 +90,8 @@ template <class T>
 void ProjectionSender<T>::decode_gradient(const ExecutionSpace& exec, const Context& context,
                                           const Message& message, const Matrix<T>& dx) {
   Slot& slot = slots_[context.slot];
-  unpack(exec, z_, message.bytes, 0, options_.wire);
+  gradients_.decode(exec, context, message, z_);
+  if (commits()) commit(exec, slot);
   matmul<T>(exec, dx, z_, slot.version->a, {.b = Transpose::yes});
   if (optimizer_) accumulate(exec, slot);
   if (anchors_.factorized()) {
@@ -92,6 +101,15 @@ void ProjectionSender<T>::decode_gradient(const ExecutionSpace& exec, const Cont
     kernels::embedding_backward<T>(exec, anchors_.gradient(), dx, context.ids, -1.0);
   }
   slot.version.reset();
+}
+
+/// Adds the gradient of weight * mean of (what a round has left)^2 over rounds, columns and the step's
+/// tokens.
+template <class T>
+void ProjectionSender<T>::commit(const ExecutionSpace& exec, const Slot& slot) {
+  const double numbers = static_cast<double>(shape_.tokens) * shape_.micro_batches * options_.rank;
+  const double weight = 2.0 * options_.rvq->commitment / (numbers * options_.rvq->rounds);
+  kernels::combine<T>(exec, z_, weight, slot.left, 1.0, z_);
 }
 
 /// This half of dA, from dZ in z_.
@@ -122,6 +140,7 @@ Matrix<T> ProjectionSender<T>::take_gradient(const ExecutionSpace& exec) {
 
 template <class T>
 void ProjectionSender<T>::update(const ExecutionSpace& exec, const UpdateInfo& info) {
+  if (quantiser_) quantiser_->update(exec);
   if (!synchronises(info.step)) return;
   const Version& version =
       versions_.change([this] { return empty_version(); },
@@ -147,7 +166,12 @@ std::vector<double> ProjectionSender<T>::diagnose(const ExecutionSpace& exec) {
     matmul<T>(exec, y, slot.rows, anchors_.factor(), {.alpha = -1.0, .beta = 1.0});
   }
   const ProjectionQuality quality = projection_quality<T>(exec, versions_.current()->a, slot.x, y);
-  return {quality.orthonormality, quality.energy_kept, quality.reconstruction_error, quality.anchor_share};
+  std::vector<double> values = {quality.orthonormality, quality.energy_kept, quality.reconstruction_error,
+                                quality.anchor_share};
+  if (!quantiser_) return values;
+  const std::vector<double> own = quantiser_->diagnose(exec);
+  values.insert(values.end(), own.begin(), own.end());
+  return values;
 }
 
 template <class T>
@@ -159,7 +183,12 @@ std::int64_t ProjectionSender<T>::bytes_needed(const ProjectionOptions& options,
   std::int64_t elements = projector + tokens * rank;
   if (factorized) elements += rank * rank + (slots + 1) * tokens * rank;
   if (wide) elements += slots * tokens * shape.hidden;
-  std::int64_t bytes = StageAnchors<T>::bytes_needed(options, shape);
+  std::int64_t bytes =
+      StageAnchors<T>::bytes_needed(options, shape) + GradientDecoder<T>::bytes_needed(options, shape);
+  if (options.rvq) {
+    bytes += RvqEncoder<T>::bytes_needed(rvq_forward(options, shape));
+    if (options.rvq->commitment > 0.0) elements += slots * tokens * rank;
+  }
   if (!options.rule.empty()) {
     elements += 2 * projector + (factorized ? rank * rank : 0);
     bytes += optim::projector_state_bytes<T>(options.rule, 1, shape.hidden, rank);
@@ -177,6 +206,7 @@ std::int64_t ProjectionSender<T>::state_bytes() const {
 template <class T>
 void ProjectionSender<T>::save(const ExecutionSpace& exec, io::Group group) const {
   io::write_tensor(group, "A", exec, versions_.current()->a);
+  if (quantiser_) quantiser_->save(exec, group.create_group(codebook));
   if (!optimizer_) return;
   optimizer_->save(exec, 0, group);
   if (!accumulated_) return;
@@ -190,6 +220,8 @@ bool ProjectionSender<T>::load(const ExecutionSpace& exec, const io::Group& grou
   const Version& version = *versions_.current();
   io::read_tensor(group, "A", exec, version.a);
   derive(exec, version);
+  if (quantiser_ && group.has(codebook)) quantiser_->load(exec, group.group(codebook));
+  gradients_.load(exec, group);
   if (!optimizer_) return true;
   if (group.has("momentum")) optimizer_->load(exec, 0, group);
   accumulated_ = group.has("sender_gradient") && anchors_.factorized() == group.has("sender_row_gradient");

@@ -3,6 +3,7 @@
 
 #include "strait/optim/stiefel.hpp"
 
+#include "gradient_link.hpp"
 #include "projector_start.hpp"
 #include "stage_anchors.hpp"
 #include "versions.hpp"
@@ -39,6 +40,9 @@ class ProjectionSender : public Sender<T> {
   }
   void load_anchors(const ExecutionSpace& exec, const io::Group& group) override;
 
+  /// The codebooks, where activations and gradients travel as codewords.
+  const std::optional<RvqEncoder<T>>& quantiser() const { return quantiser_; }
+  const GradientDecoder<T>& gradients() const { return gradients_; }
   /// A [hidden, rank].
   ConstMatrix<T> projector() const { return versions_.current()->a; }
   /// dA [hidden, rank] since the last update, once after receive_sync_up: adds this half to the receiver's.
@@ -58,13 +62,16 @@ class ProjectionSender : public Sender<T> {
     ConstMatrix<T> x;    ///< [tokens, hidden], the stage's
     Matrix<T> residual;  ///< Y = X - E[ids], where the table is wide
     Matrix<T> rows;      ///< E[ids] [tokens, rank], where factorised
+    Matrix<T> left;      ///< what codewords leave of Z, summed over rounds, where they commit
   };
 
   /// What A multiplies.
   ConstMatrix<T> input(const Slot& slot) const { return anchors_.wide() ? slot.residual : slot.x; }
+  bool commits() const { return options_.rvq && options_.rvq->commitment > 0.0; }
   Version empty_version() const;
   void derive(const ExecutionSpace&, const Version&) const;
   void accumulate(const ExecutionSpace&, const Slot&);
+  void commit(const ExecutionSpace&, const Slot&);
 
   ProjectionOptions options_;
   BoundaryShape shape_;
@@ -76,6 +83,8 @@ class ProjectionSender : public Sender<T> {
   int newest_ = -1;          ///< slot of the micro-batch that was encoded last in training
   Matrix<T> z_;              ///< [tokens, rank], numbers of the message at hand
   Matrix<T> d_rows_;         ///< [tokens, rank]
+  std::optional<RvqEncoder<T>> quantiser_;
+  GradientDecoder<T> gradients_;
 
   // Of a projector that is updated.
   std::unique_ptr<optim::ProjectorOptimizer<T>> optimizer_;

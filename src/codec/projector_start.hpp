@@ -4,6 +4,8 @@
 #include "strait/codec/projection.hpp"
 #include "strait/kernels/orthonormal.hpp"
 
+#include "rvq_channel.hpp"
+
 namespace strait::codec {
 
 /// A [hidden, rank] of the boundary, a function of the seed.
@@ -13,6 +15,15 @@ Matrix<T> initial_projector(const ExecutionSpace& exec, const BoundaryShape& sha
   const Matrix<T> a("strait::codec::projector", shape.hidden, rank);
   kernels::fill_orthonormal<T>(exec, a, shape.seed, streams + static_cast<std::uint64_t>(shape.boundary));
   return a;
+}
+
+/// Name of the activations' codebook in a checkpoint.
+inline constexpr const char* codebook = "codebook";
+
+/// Activations as codewords; ids travel with them where there are anchors.
+inline RvqChannel rvq_forward(const ProjectionOptions& options, const BoundaryShape& shape) {
+  const std::int64_t ids = options.anchors == AnchorKind::none ? 0 : id_bytes(shape.vocab);
+  return {*options.rvq, shape, options.rank, options.wire, ids, RvqChannel::Direction::forward};
 }
 
 /// Where the parts of a forward message begin: the wider elements come first, so that all are aligned.

@@ -45,7 +45,11 @@ INSTANTIATE_TEST_SUITE_P(
                       "name = 'mapl'\nrank = 5\nanchors = 'none'\nprojector_interval = 2",
                       "name = 'fixed'\nrank = 6", "name = 'unconstrained'\nrank = 6", "name = 'int8'",
                       "name = 'int4'", "name = 'topk'\nk = 3", "name = 'ssn'\nrank = 6",
-                      "name = 'ssn'\nrank = 6\ngrassmann_interval = 2"));
+                      "name = 'ssn'\nrank = 6\ngrassmann_interval = 2",
+                      "name = 'mapl'\nrank = 6\nrvq.groups = 2\nrvq.rounds = 2\nrvq.codewords = 12\n"
+                      "rvq.backward = 'rvq'\nrvq.commitment = 0.5",
+                      "name = 'fixed'\nrank = 16\nanchors = 'none'\nrvq.groups = 4\nrvq.rounds = 1\n"
+                      "rvq.codewords = 12\nrvq.backward = 'int8'"));
 
 TEST_P(PlannedMemory, IsAllocatedAndReported) {
   const Deck deck = Deck::from_string(std::string("[codec]\n") + GetParam(), "test");

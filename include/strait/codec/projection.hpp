@@ -6,8 +6,10 @@
 //   backward  dZ = dX' A                               dX = dZ A^T
 //   dA = (X - E_p[t] P_p)^T dZ + dX'^T Z,    dE_{p+1}[t] += dX' P_{p+1}^T,    dE_p[t] -= dZ (P_p A)^T.
 //
-// A micro-batch costs tokens * rank numbers in each direction, and its ids forward.
+// A micro-batch costs tokens * rank numbers in each direction, and its ids forward; less where Z travels as
+// indices of codewords, whose gradient is taken for that of Z (straight through).
 
+#include "strait/codec/rvq.hpp"
 #include "strait/codec/wire.hpp"
 
 #include <optional>
@@ -30,9 +32,10 @@ struct ProjectionOptions {
   std::string rule;                 ///< one of optim/stiefel.hpp; empty for a projector that is never updated
   double learning_rate = 0.0;       ///< of the projector, at its highest
   std::optional<std::int64_t> interval;  ///< steps between updates; automatic where empty
+  std::optional<RvqOptions> rvq = {};    ///< Z travels as codewords; `wire` is the codewords' format
 };
 
-/// Bytes of every message, exactly.
+/// Bytes of every message, exactly; without what keeps codebooks equal.
 struct ProjectionBytes {
   std::int64_t forward = 0;  ///< numbers and ids of one micro-batch
   std::int64_t backward = 0;

@@ -1,0 +1,146 @@
+#include "published_codebook.hpp"
+
+#include "strait/io/tensor.hpp"
+
+#include <cstring>
+
+namespace strait::codec {
+namespace {
+
+/// Sum over all bytes of a mix of each with its place: the order of summation is of no account.
+std::uint64_t checksum_of(const ExecutionSpace& exec, const std::uint8_t* bytes, std::int64_t size) {
+  std::uint64_t sum = 0;
+  Kokkos::parallel_reduce(
+      "strait::codec::checksum", RangePolicy(exec, 0, size),
+      KOKKOS_LAMBDA(std::int64_t i, std::uint64_t & partial) {
+        // SplitMix64 (Steele, Lea & Flood 2014).
+        std::uint64_t z = (static_cast<std::uint64_t>(i) << 8 | bytes[i]) * 0x9E3779B97F4A7C15u;
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+        z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+        partial += z ^ z >> 31;
+      },
+      sum);
+  return sum;
+}
+
+constexpr const char* dataset = "published";
+
+auto checksum_part(const Vector<std::uint8_t>& bytes, std::int64_t offset) {
+  return Kokkos::subview(bytes, std::make_pair(offset, offset + std::int64_t{sizeof(std::uint64_t)}));
+}
+
+}  // namespace
+
+void write_checksum(const ExecutionSpace& exec, const Vector<std::uint8_t>& bytes, std::int64_t offset,
+                    std::uint64_t checksum) {
+  const auto part = checksum_part(bytes, offset);
+  const auto host = host_like(part);
+  std::memcpy(host.data(), &checksum, sizeof(checksum));
+  to_device(exec, part, host);
+}
+
+std::uint64_t read_checksum(const ExecutionSpace& exec, const Vector<std::uint8_t>& bytes,
+                            std::int64_t offset) {
+  const auto host = to_host(exec, checksum_part(bytes, offset));
+  std::uint64_t checksum = 0;
+  std::memcpy(&checksum, host.data(), sizeof(checksum));
+  return checksum;
+}
+
+template <class T>
+PublishedCodebook<T>::PublishedCodebook(const RvqChannel& channel)
+    : channel_(channel),
+      codewords_("strait::codec::codewords", channel.all_codewords(), channel.codebook.width),
+      staged_("strait::codec::codewords_staged", channel.codebook.all_codewords(), channel.codebook.width) {}
+
+template <class T>
+ConstMatrix<T> PublishedCodebook<T>::round(int round) const {
+  return rows(codewords_, channel_.first_codeword(round), channel_.first_codeword(round + 1));
+}
+
+template <class T>
+std::int64_t PublishedCodebook<T>::round_offset(const RvqMessage& message, int round) const {
+  return message.codewords +
+         std::int64_t{round} * channel_.codebook.columns() * message.turn.count * wire_bytes(channel_.wire);
+}
+
+template <class T>
+void PublishedCodebook<T>::write(const ExecutionSpace& exec, const Vector<std::uint8_t>& bytes,
+                                 const RvqMessage& message, int round, ConstMatrix<T> master) const {
+  const auto [first, count] = message.turn;
+  const std::int64_t per_group = channel_.codebook.codewords, width = channel_.codebook.width;
+  const std::int64_t turn = count, begin = first, entries = turn * channel_.codebook.columns();
+  const auto staged = staged_;
+  Kokkos::parallel_for(
+      "strait::codec::stage_codewords", RangePolicy(exec, 0, entries), KOKKOS_LAMBDA(std::int64_t entry) {
+        const std::int64_t row = entry / width, d = entry % width;
+        staged(row, d) = master(row / turn * per_group + (begin + row % turn) % per_group, d);
+      });
+  pack<T>(exec, bytes, round_offset(message, round), rows(staged_, 0, turn * channel_.codebook.groups),
+          channel_.wire);
+}
+
+template <class T>
+void PublishedCodebook<T>::read(const ExecutionSpace& exec, const Vector<std::uint8_t>& bytes,
+                                const RvqMessage& message, int round) const {
+  const auto [first, count] = message.turn;
+  const std::int64_t per_group = channel_.codebook.codewords, width = channel_.codebook.width;
+  const std::int64_t turn = count, begin = first, entries = turn * channel_.codebook.columns();
+  unpack<T>(exec, rows(staged_, 0, turn * channel_.codebook.groups), bytes, round_offset(message, round),
+            channel_.wire);
+  const auto staged = staged_;
+  const auto own = rows(codewords_, channel_.first_codeword(round), channel_.first_codeword(round + 1));
+  Kokkos::parallel_for(
+      "strait::codec::publish_codewords", RangePolicy(exec, 0, entries), KOKKOS_LAMBDA(std::int64_t entry) {
+        const std::int64_t row = entry / width, d = entry % width;
+        own(row / turn * per_group + (begin + row % turn) % per_group, d) = staged(row, d);
+      });
+}
+
+template <class T>
+void PublishedCodebook<T>::advance(const ExecutionSpace& exec, const Vector<std::uint8_t>& bytes,
+                                   const RvqMessage& message) {
+  constexpr std::uint64_t multiplier = 0xD1342543DE82EF95u;
+  const std::int64_t size = round_offset(message, channel_.options.rounds) - round_offset(message, 0);
+  history_ = history_ * multiplier + checksum_of(exec, bytes.data() + message.codewords, size);
+  next_ = (message.turn.first + message.turn.count) % channel_.codebook.codewords;
+  started_ = true;
+}
+
+template <class T>
+std::uint64_t PublishedCodebook<T>::checksum(const ExecutionSpace& exec) const {
+  return history_ + checksum_of(exec, reinterpret_cast<const std::uint8_t*>(codewords_.data()),
+                                static_cast<std::int64_t>(codewords_.size() * sizeof(T)));
+}
+
+template <class T>
+std::int64_t PublishedCodebook<T>::bytes_needed(const RvqChannel& channel) {
+  constexpr std::int64_t number = sizeof(T);
+  return (channel.all_codewords() + channel.codebook.all_codewords()) * channel.codebook.width * number;
+}
+
+template <class T>
+void PublishedCodebook<T>::save(const ExecutionSpace& exec, io::Group group) const {
+  if (!started_) return;
+  const auto host = to_host(exec, codewords_);
+  group.write(dataset, host.data(), channel_.codebook_shape());
+  group.set_attribute("next", next_);
+  group.set_attribute("history", static_cast<std::int64_t>(history_));
+}
+
+template <class T>
+bool PublishedCodebook<T>::load(const ExecutionSpace& exec, const io::Group& group) {
+  if (!group.has(dataset) || group.dataset(dataset).shape() != channel_.codebook_shape()) return false;
+  const auto host = host_like(codewords_);
+  group.read(dataset, host.data(), channel_.codebook_shape());
+  to_device(exec, codewords_, host);
+  next_ = static_cast<int>(group.attribute<std::int64_t>("next"));
+  history_ = static_cast<std::uint64_t>(group.attribute<std::int64_t>("history"));
+  started_ = true;
+  return true;
+}
+
+template class PublishedCodebook<float>;
+template class PublishedCodebook<double>;
+
+}  // namespace strait::codec
