@@ -99,6 +99,12 @@ def queue(arguments):
     return list(jobs.values())
 
 
+def say(text):
+    """One write, so that lines of two threads do not mix."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 class Workers:
     """Takes jobs from the queue, one at a time on each core."""
 
@@ -133,18 +139,18 @@ class Workers:
         plan = subprocess.run(job.command(self.strait, "--print-deck"), capture_output=True, text=True)
         where = job.folder.parent.name + "/" + job.folder.name
         if plan.returncode:
-            print(f"left out   {where}: {plan.stderr.strip()}", flush=True)
+            say(f"left out   {where}: {plan.stderr.strip()}")
             return
         finished = report.finished_deck(job.folder / "metrics.h5")
         if finished:
             changed = report.changed_keys(finished, tomllib.loads(plan.stdout))
-            print(f"finished   {where}" + (f", with other {', '.join(changed)}" if changed else ""), flush=True)
+            say(f"finished   {where}" + (f", with other {', '.join(changed)}" if changed else ""))
             if changed:
                 self.failed.append(where)
             return
         job.folder.mkdir(parents=True, exist_ok=True)
         (job.folder / "job").write_text(f"{job.method}\n{job.ratio}\n")
-        print(f"core {core}     {where}", flush=True)
+        say(f"core {core}     {where}")
         with open(job.folder / "log", "a") as log:
             process = subprocess.Popen(["taskset", "-c", str(core), *job.command(self.strait, "--restart", "latest")],
                                        stdout=log, stderr=subprocess.STDOUT)
@@ -154,7 +160,7 @@ class Workers:
             code = process.wait()
             self.running.discard(process)
         if code:
-            print(f"ended      {where}: exit code {code}, see {job.folder / 'log'}", flush=True)
+            say(f"ended      {where}: exit code {code}, see {job.folder / 'log'}")
             if not self.stopping:
                 self.failed.append(where)
 
