@@ -161,8 +161,9 @@ def table(results):
             rows = [row for _, budget in results.budgets for row in results.select(budget, method, ratio)]
             cells = [cell(results, budget, method, ratio) for _, budget in results.budgets]
             text += f"| {method} | {np.mean([all_bytes(row) for row in rows]):.1f} | " + " | ".join(cells) + " |\n"
-        said = [passing(results, ratio, other) for other in ("ssn", "fixed", "unconstrained", "mapl, no anchors")]
-        text += "\n" + "\n".join(filter(None, said)) + "\n"
+        others = ("ssn", "fixed", "unconstrained", "mapl, no anchors")
+        said = [sentence for other in others if (sentence := passing(results, ratio, other))]
+        text += "\n" + "\n".join(said) + "\n" if said else ""
     return text
 
 
@@ -204,7 +205,7 @@ def write(output, methods):
         print(f"{output}: no finished run")
         return
     with open(output / "results.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(sorted(rows, key=lambda row: (row["tokens"], row["ratio"], row["seed"])))
     results = Results(rows)
