@@ -19,11 +19,14 @@ using codec::Sender;
 constexpr int message_buffers = 2;
 constexpr int sync_buffers = 1;
 
+using Capacity =
+    std::int64_t MessageBounds::*;  // in bytes; named, since nvcc warns of its own spelling of it
+
 /// One kind of message at a boundary.
 struct Stream {
   Channel channel;
-  ActionKind kind;                        ///< the action that receives it
-  std::int64_t MessageBounds::*capacity;  ///< in bytes
+  ActionKind kind;  ///< the action that receives it
+  Capacity capacity;
 };
 
 constexpr Stream forward = {Channel::forward, ActionKind::receive_forward, &MessageBounds::forward};
