@@ -3,29 +3,18 @@ import pathlib
 import sys
 import unittest
 
-import h5py
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
-from strait_process import StraitTestCase  # noqa: E402
+from codec_runs import CodecTestCase  # noqa: E402
 
 STEPS, HIDDEN, RANK = 8, 16, 4
 CODEC = dict(codec__name="mapl", codec__rank=RANK, codec__projector_interval=3, codec__diagnostics_interval=2,
-             model__layers=4, run__steps=STEPS, training__validation_interval=0)
+             model__layers=4, training__validation_interval=0)
 
 
-class Projection(StraitTestCase):
-    def run_into(self, name, *arguments, ranks=2, **values):
-        output = self.folder / name
-        result = self.succeed("--output", output, *arguments, *self.sets(**{**CODEC, **values}), ranks=ranks)
-        return output, result.stdout
-
-    def metrics(self, output, path):
-        with h5py.File(output / "metrics.h5", "r") as file:
-            return file[path][:]
-
-    def checkpoint(self, output, step=STEPS):
-        return h5py.File(output / "checkpoints" / f"step_{step}" / "model.h5", "r")
+class Projection(CodecTestCase):
+    CODEC, STEPS = CODEC, STEPS
 
     def test_diagnostics(self):
         output, _ = self.run_into("out", ranks=4, codec__anchor_init="embedding")

@@ -4,32 +4,21 @@ import subprocess
 import sys
 import unittest
 
-import h5py
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
-from strait_process import StraitTestCase  # noqa: E402
+from codec_runs import CodecTestCase  # noqa: E402
 
 STEPS, TOKENS, RANK, GROUPS, ROUNDS, CODEWORDS, MICRO_BATCHES = 6, 32, 8, 2, 2, 12, 2
 CODEC = dict(codec__name="mapl", codec__rank=RANK, codec__projector_interval=100, codec__diagnostics_interval=1,
              codec__rvq__groups=GROUPS, codec__rvq__rounds=ROUNDS, codec__rvq__codewords=CODEWORDS,
-             codec__rvq__checksum_interval=4, model__layers=4, run__steps=STEPS, training__validation_interval=3)
+             codec__rvq__checksum_interval=4, model__layers=4, training__validation_interval=3)
 INDICES = (TOKENS * GROUPS * ROUNDS * 4 + 7) // 8
 BACKWARD = dict(bfloat16=TOKENS * RANK * 2, int8=TOKENS * (RANK + 4), rvq=INDICES)
 
 
-class Rvq(StraitTestCase):
-    def run_into(self, name, *arguments, ranks=2, **values):
-        output = self.folder / name
-        result = self.succeed("--output", output, *arguments, *self.sets(**{**CODEC, **values}), ranks=ranks)
-        return output, result.stdout
-
-    def metrics(self, output, path):
-        with h5py.File(output / "metrics.h5", "r") as file:
-            return file[path][:]
-
-    def checkpoint(self, output, step=STEPS):
-        return h5py.File(output / "checkpoints" / f"step_{step}" / "model.h5", "r")
+class Rvq(CodecTestCase):
+    CODEC, STEPS = CODEC, STEPS
 
     def test_bytes_are_the_formula(self):
         for backward, back in BACKWARD.items():
@@ -84,7 +73,7 @@ class Rvq(StraitTestCase):
                 raw=dict(codec__name="fixed", codec__rank=16, codec__anchors="none", codec__rvq__commitment=0.25),
         ).items():
             with self.subTest(name):
-                base = {**CODEC, **keys}
+                base = dict(CODEC, run__steps=STEPS, **keys)
                 if name == "raw":
                     base.pop("codec__projector_interval")
                 output = {}

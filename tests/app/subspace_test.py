@@ -3,16 +3,15 @@ import pathlib
 import sys
 import unittest
 
-import h5py
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
-from strait_process import StraitTestCase  # noqa: E402
+from codec_runs import CodecTestCase  # noqa: E402
 
 STEPS, TOKENS, HIDDEN, RANK, LAYERS = 8, 64, 16, 4, 4
 TABLE = "model.embed_tokens.weight"
 CODEC = dict(codec__name="ssn", codec__rank=RANK, codec__diagnostics_interval=2, model__layers=LAYERS,
-             run__steps=STEPS, training__validation_interval=4, pipeline__split="auto")
+             training__validation_interval=4, pipeline__split="auto")
 NAMES = [f"model.layers.{layer}.{name}.weight" for layer in range(LAYERS) for name in ("self_attn.o_proj", "mlp.down_proj")]
 
 
@@ -21,18 +20,8 @@ def outside(weight, basis):
     return np.linalg.norm(weight - basis @ (basis.T @ weight)) / np.linalg.norm(weight)
 
 
-class Subspace(StraitTestCase):
-    def run_into(self, name, *arguments, ranks=2, **values):
-        output = self.folder / name
-        result = self.succeed("--output", output, *arguments, *self.sets(**{**CODEC, **values}), ranks=ranks)
-        return output, result.stdout
-
-    def metrics(self, output, path):
-        with h5py.File(output / "metrics.h5", "r") as file:
-            return file[path][:]
-
-    def checkpoint(self, output, step=STEPS):
-        return h5py.File(output / "checkpoints" / f"step_{step}" / "model.h5", "r")
+class Subspace(CodecTestCase):
+    CODEC, STEPS = CODEC, STEPS
 
     def test_bytes_are_the_formula(self):
         for wire, width in (("float32", 4), ("bfloat16", 2)):
