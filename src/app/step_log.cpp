@@ -119,7 +119,7 @@ std::vector<TraceRecord> gather_trace(MPI_Comm communicator, pipeline::Pipeline<
       mine.insert(mine.end(),
                   {static_cast<double>(chunk_stage), static_cast<double>(entry.action.kind),
                    static_cast<double>(entry.action.micro_batch), entry.start - trace.front().start,
-                   entry.waited, entry.end - trace.front().start});
+                   entry.end - trace.front().start, entry.waited});
     }
   }
   const std::vector<double> all = gather_rows(communicator, mine);

@@ -41,6 +41,21 @@ class MetricsReader(StraitTestCase):
         self.assertGreaterEqual(len(seen), 3, "the file must grow while the run goes on")
         self.assertGreater(self.steps_seen(), max(seen) - 1)
 
+    def test_the_trace_is_one_step_without_overlaps(self):
+        self.succeed(*self.sets(training__sequences_per_step=8))
+        with h5py.File(self.output / "metrics.h5", "r") as file:
+            trace = {name: values[:] for name, values in file["trace"].items()}
+            longest = file["train/seconds"][:].max()
+        for stage in (0, 1):
+            mine = trace["stage"] == stage
+            start, end, waited = (trace[name][mine] for name in ("start", "end", "waited"))
+            self.assertEqual(start[0], 0.0)
+            self.assertTrue((start[1:] >= end[:-1]).all())
+            self.assertTrue((waited >= 0).all() and (start + waited <= end + 1e-9).all())
+            self.assertLess(end.max(), longest)
+            for name in (b"forward", b"backward"):
+                self.assertEqual(list(trace["micro_batch"][mine & (trace["action"] == name)]), [0, 1, 2, 3])
+
 
 if __name__ == "__main__":
     unittest.main()
