@@ -24,8 +24,9 @@ class Flattener {
     for (auto&& [key, node] : table) {
       const Place where = place(key.source());
       if (const toml::table* inner = node.as_table()) {
-        out_.tables.push_back({join(path, key.str()), where});
-        this->table(*inner, out_.tables.back().path);
+        const std::string inner_path = join(path, key.str());
+        out_.tables.push_back({inner_path, where});
+        this->table(*inner, inner_path);
       } else {
         assign({path, std::string(key.str()), value(node, where, join(path, key.str())), where});
       }
