@@ -65,7 +65,8 @@ class BadDeck(StraitTestCase):
 
 class BadEnvironment(StraitTestCase):
     def test_more_memory_than_there_is(self):
-        environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1"}
+        options = f"detect_leaks=0:allocator_may_return_null=1:log_path={self.folder}/sanitizer"  # not on stderr
+        environment = {**os.environ, "ASAN_OPTIONS": options}
         # More than any address space holds.
         self.refuse(ENVIRONMENT, ["memory"], *self.sets(model__hidden=1_000_000, model__ffn_hidden=2_000_000_000),
                     ranks=1, env=environment)
