@@ -11,12 +11,6 @@
 namespace strait::codec {
 namespace {
 
-template <class T>
-double sum_of_squares(const ExecutionSpace& exec, const ConstMatrix<T>& m) {
-  ensure(m.span_is_contiguous(), "activations are contiguous");
-  return kernels::sum_of_squares<T>(exec, ConstVector<T>(m.data(), m.size()));
-}
-
 /// Largest singular value of the symmetric `m` [order, order] less the identity, by power iteration.
 template <class HostMatrix>
 double distance_from_identity(const HostMatrix& m) {
@@ -51,12 +45,12 @@ ProjectionQuality projection_quality(const ExecutionSpace& exec, ConstMatrix<T> 
   const std::int64_t rank = a.extent(1);
   const Matrix<T> gram("strait::codec::gram", rank, rank);
   kernels::matmul<T>(exec, gram, a, a, {.a = kernels::Transpose::yes});
-  const double whole = sum_of_squares<T>(exec, x);
-  const double residual = sum_of_squares<T>(exec, y);
+  const double whole = kernels::sum_of_squares<T>(exec, x);
+  const double residual = kernels::sum_of_squares<T>(exec, y);
   const Matrix<T> z("strait::codec::projected", y.extent(0), rank);
   kernels::matmul<T>(exec, z, y, a);
   kernels::matmul<T>(exec, y, z, a, {.b = kernels::Transpose::yes, .alpha = -1.0, .beta = 1.0});
-  const double lost = sum_of_squares<T>(exec, y);
+  const double lost = kernels::sum_of_squares<T>(exec, y);
   return {.orthonormality = distance_from_identity(to_host(exec, gram)),
           .energy_kept = 1.0 - share(lost, residual),
           .reconstruction_error = std::sqrt(share(lost, whole)),

@@ -25,6 +25,20 @@ std::uint64_t checksum_of(const ExecutionSpace& exec, const std::uint8_t* bytes,
 
 constexpr const char* dataset = "published";
 
+/// Where the codewords of a turn, which a message holds group by group, lie in a round's codebook.
+class TurnRows {
+ public:
+  TurnRows(const RvqChannel& channel, const kernels::CodewordTurn& turn)
+      : first_(turn.first), count_(turn.count), codewords_(channel.codebook.codewords) {}
+
+  KOKKOS_FUNCTION std::int64_t operator()(std::int64_t row) const {
+    return row / count_ * codewords_ + (first_ + row % count_) % codewords_;
+  }
+
+ private:
+  std::int64_t first_, count_, codewords_;
+};
+
 auto checksum_part(const Vector<std::uint8_t>& bytes, std::int64_t offset) {
   return Kokkos::subview(bytes, std::make_pair(offset, offset + std::int64_t{sizeof(std::uint64_t)}));
 }
@@ -67,33 +81,33 @@ std::int64_t PublishedCodebook<T>::round_offset(const RvqMessage& message, int r
 template <class T>
 void PublishedCodebook<T>::write(const ExecutionSpace& exec, const Vector<std::uint8_t>& bytes,
                                  const RvqMessage& message, int round, ConstMatrix<T> master) const {
-  const auto [first, count] = message.turn;
-  const std::int64_t per_group = channel_.codebook.codewords, width = channel_.codebook.width;
-  const std::int64_t turn = count, begin = first, entries = turn * channel_.codebook.columns();
+  const TurnRows place(channel_, message.turn);
+  const std::int64_t count = message.turn.count, width = channel_.codebook.width;
+  const std::int64_t entries = count * channel_.codebook.columns();
   const auto staged = staged_;
   Kokkos::parallel_for(
       "strait::codec::stage_codewords", RangePolicy(exec, 0, entries), KOKKOS_LAMBDA(std::int64_t entry) {
         const std::int64_t row = entry / width, d = entry % width;
-        staged(row, d) = master(row / turn * per_group + (begin + row % turn) % per_group, d);
+        staged(row, d) = master(place(row), d);
       });
-  pack<T>(exec, bytes, round_offset(message, round), rows(staged_, 0, turn * channel_.codebook.groups),
+  pack<T>(exec, bytes, round_offset(message, round), rows(staged_, 0, count * channel_.codebook.groups),
           channel_.wire);
 }
 
 template <class T>
 void PublishedCodebook<T>::read(const ExecutionSpace& exec, const Vector<std::uint8_t>& bytes,
                                 const RvqMessage& message, int round) const {
-  const auto [first, count] = message.turn;
-  const std::int64_t per_group = channel_.codebook.codewords, width = channel_.codebook.width;
-  const std::int64_t turn = count, begin = first, entries = turn * channel_.codebook.columns();
-  unpack<T>(exec, rows(staged_, 0, turn * channel_.codebook.groups), bytes, round_offset(message, round),
+  const TurnRows place(channel_, message.turn);
+  const std::int64_t count = message.turn.count, width = channel_.codebook.width;
+  const std::int64_t entries = count * channel_.codebook.columns();
+  unpack<T>(exec, rows(staged_, 0, count * channel_.codebook.groups), bytes, round_offset(message, round),
             channel_.wire);
   const auto staged = staged_;
   const auto own = rows(codewords_, channel_.first_codeword(round), channel_.first_codeword(round + 1));
   Kokkos::parallel_for(
       "strait::codec::publish_codewords", RangePolicy(exec, 0, entries), KOKKOS_LAMBDA(std::int64_t entry) {
         const std::int64_t row = entry / width, d = entry % width;
-        own(row / turn * per_group + (begin + row % turn) % per_group, d) = staged(row, d);
+        own(place(row), d) = staged(row, d);
       });
 }
 

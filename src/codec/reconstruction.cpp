@@ -8,10 +8,9 @@ namespace strait::codec {
 
 template <class T>
 double reconstruction_error(const ExecutionSpace& exec, ConstMatrix<T> x, const Matrix<T>& found) {
-  ensure(x.span_is_contiguous() && found.span_is_contiguous(), "activations are contiguous");
   kernels::combine<T>(exec, found, 1.0, x, -1.0, found);
-  const double whole = kernels::sum_of_squares<T>(exec, ConstVector<T>(x.data(), x.size()));
-  const double lost = kernels::sum_of_squares<T>(exec, ConstVector<T>(found.data(), found.size()));
+  const double whole = kernels::sum_of_squares<T>(exec, x);
+  const double lost = kernels::sum_of_squares<T>(exec, found);
   return whole > 0.0 ? std::sqrt(lost / whole) : 0.0;
 }
 

@@ -12,12 +12,6 @@ namespace {
 
 constexpr double smoothing = 1e-5;
 
-/// sum of squares of a contiguous matrix.
-template <class T>
-double sum_of_squares(const ExecutionSpace& exec, const Matrix<T>& m) {
-  return kernels::sum_of_squares<T>(exec, ConstVector<T>(m.data(), m.size()));
-}
-
 /// Perplexity exp(-sum p log p) of the use of codewords, its mean over `groups` groups of `counts`, and how
 /// many codewords are dead.
 template <class HostCounts>
@@ -139,10 +133,10 @@ std::vector<double> RvqEncoder<T>::diagnose(const ExecutionSpace& exec) const {
   // What a round has left is what the next has left and the codewords that the next took from it.
   const auto residuals = kernels::make_tiles<T>(channel_.tokens, channel_.codebook.columns());
   Kokkos::deep_copy(exec, residuals, residuals_);
-  std::vector<double> squares(channel_.options.rounds + 1, sum_of_squares(exec, residuals));
+  std::vector<double> squares(channel_.options.rounds + 1, kernels::sum_of_squares<T>(exec, residuals));
   for (int round = rounds_ - 1; round >= 0; --round) {
     kernels::add_codewords<T>(exec, residuals, indices_of(round), published_.round(round), channel_.codebook);
-    squares[round] = sum_of_squares(exec, residuals);
+    squares[round] = kernels::sum_of_squares<T>(exec, residuals);
   }
   std::vector<double> values = {perplexity, dead};
   for (int round = 0; round < channel_.options.rounds; ++round) {

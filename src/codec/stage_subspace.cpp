@@ -24,11 +24,6 @@ constexpr std::uint64_t table_stream = 0x66726f7a656e74ull;
 /// Rounding leaves a confined tensor further from its subspace than nothing, but never as far, of its norm.
 constexpr double stray = 1e-5;
 
-template <class T>
-double sum_of_squares(const ExecutionSpace& exec, const Matrix<T>& m) {
-  return kernels::sum_of_squares<T>(exec, ConstVector<T>(m.data(), m.size()));
-}
-
 /// Of the confined parameters.
 std::int64_t most_vectors(const model::ParameterLayout& layout) {
   std::int64_t most = 0;
@@ -172,8 +167,8 @@ double StageSubspace<T>::distance(const ExecutionSpace& exec, const Confined& co
   kernels::copy<T>(exec, copy, weight);
   project_weight(exec, {confined.name, confined.confinement, confined.has_origin, copy, {}});
   kernels::combine<T>(exec, copy, 1.0, copy, -1.0, weight);
-  const double whole = sum_of_squares(exec, weight);
-  return whole > 0.0 ? std::sqrt(sum_of_squares(exec, copy) / whole) : 0.0;
+  const double whole = kernels::sum_of_squares<T>(exec, weight);
+  return whole > 0.0 ? std::sqrt(kernels::sum_of_squares<T>(exec, copy) / whole) : 0.0;
 }
 
 template <class T>

@@ -76,6 +76,12 @@ double sum_of_squares(const ExecutionSpace& exec, ConstVector<T> x) {
 }
 
 template <class T>
+double sum_of_squares(const ExecutionSpace& exec, ConstMatrix<T> x) {
+  ensure(x.span_is_contiguous(), "sum_of_squares: rows without gaps");
+  return sum_of_squares<T>(exec, ConstVector<T>(x.data(), x.size()));
+}
+
+template <class T>
 void fill_normal(const ExecutionSpace& exec, const Vector<T>& x, double standard_deviation,
                  std::uint64_t seed, std::uint64_t stream) {
   const Philox random(seed, stream);
@@ -91,6 +97,7 @@ void fill_normal(const ExecutionSpace& exec, const Vector<T>& x, double standard
   template void combine<T>(const ExecutionSpace&, const Matrix<T>&, double, ConstMatrix<T>, double, \
                            ConstMatrix<T>);                                                         \
   template double sum_of_squares<T>(const ExecutionSpace&, ConstVector<T>);                         \
+  template double sum_of_squares<T>(const ExecutionSpace&, ConstMatrix<T>);                         \
   template void fill_normal<T>(const ExecutionSpace&, const Vector<T>&, double, std::uint64_t, std::uint64_t);
 STRAIT_INSTANTIATE(float)
 STRAIT_INSTANTIATE(double)

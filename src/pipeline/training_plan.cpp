@@ -12,9 +12,9 @@ bool is_half(const Action& action) { return action.kind == ActionKind::backward_
 }  // namespace
 
 TrainingPlan::TrainingPlan(const PipelineSetup& setup, int ranks)
-    : schedule(proven(pipeline::schedule(setup.schedule, ranks, setup.micro_batches,
-                                         {.tied_embeddings = setup.model.tie_embeddings}))),
-      slots(verify(schedule).slots),
+    : schedule(pipeline::schedule(setup.schedule, ranks, setup.micro_batches,
+                                  {.tied_embeddings = setup.model.tie_embeddings})),
+      slots(prove(schedule).slots),
       split_backward(std::any_of(schedule.ranks.begin(), schedule.ranks.end(), [](const ActionList& list) {
         return std::any_of(list.begin(), list.end(), is_half);
       })) {

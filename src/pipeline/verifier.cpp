@@ -147,9 +147,14 @@ Verification verify(const Schedule& schedule) {
   return out;
 }
 
-Schedule proven(Schedule schedule) {
-  const Verification verification = verify(schedule);
+Verification prove(const Schedule& schedule) {
+  Verification verification = verify(schedule);
   ensure(verification.proven(), verification.problem.c_str());
+  return verification;
+}
+
+Schedule proven(Schedule schedule) {
+  prove(schedule);
   return schedule;
 }
 

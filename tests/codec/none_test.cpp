@@ -3,6 +3,7 @@
 
 #include "strait/core/bits16.hpp"
 
+#include "support/codec_ends.hpp"
 #include "support/expect_error.hpp"
 #include "support/tensors.hpp"
 
@@ -11,18 +12,12 @@
 namespace strait::codec {
 namespace {
 
+using test::codec_of;
+
 Message message_of(std::int64_t capacity) {
   Message message;
   message.bytes = Vector<std::uint8_t>("strait::test::message", capacity);
   return message;
-}
-
-template <class T>
-std::unique_ptr<Codec<T>> codec_of(const std::string& text) {
-  const Deck deck = Deck::from_string("[codec]\n" + text, "deck");
-  auto codec = codec_from_deck<T>(deck.table("codec"), 16);
-  deck.finish();
-  return codec;
 }
 
 /// x through encode and decode, and back as a gradient; the two must agree.

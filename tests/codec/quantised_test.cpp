@@ -9,20 +9,9 @@
 namespace strait::codec {
 namespace {
 
+using test::codec_of;
 using test::CodecEnds;
-
-template <class T>
-std::unique_ptr<Codec<T>> codec_of(const std::string& text) {
-  const Deck deck = Deck::from_string("[codec]\n" + text, "deck");
-  auto codec = codec_from_deck<T>(deck.table("codec"), 16);
-  deck.finish();
-  return codec;
-}
-
-template <class T>
-Matrix<T> zeros(const ConstMatrix<T>& like) {
-  return Matrix<T>("strait::test::arrived", like.extent(0), like.extent(1));
-}
+using test::zeros;
 
 /// x through both ends, there and back; the two must agree.
 template <class T>

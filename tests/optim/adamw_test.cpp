@@ -6,6 +6,7 @@
 
 #include "reference/golden.hpp"
 #include "support/llama.hpp"
+#include "support/optimizers.hpp"
 #include "support/temporary_directory.hpp"
 
 #include <gmock/gmock.h>
@@ -17,18 +18,7 @@
 namespace strait::optim {
 namespace {
 
-OptimizerConfig config_with(double clip) {
-  return {.name = "adamw",
-          .learning_rate = 1e-3,
-          .beta1 = 0.9,
-          .beta2 = 0.95,
-          .epsilon = 1e-8,
-          .weight_decay = 0.1,
-          .clip = clip,
-          .warmup_steps = 0,
-          .decay = "constant",
-          .final_fraction = 1.0};
-}
+OptimizerConfig config_with(double clip) { return test::constant_rate("adamw", 1e-3, clip); }
 
 void read_ids(const ExecutionSpace& exec, const io::Group& group, const std::string& name,
               const MutableTokenIds& ids) {

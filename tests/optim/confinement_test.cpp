@@ -7,6 +7,7 @@
 #include "strait/optim/grassmann.hpp"
 #include "strait/optim/optimizer.hpp"
 
+#include "support/optimizers.hpp"
 #include "support/temporary_directory.hpp"
 #include "support/tensors.hpp"
 
@@ -75,18 +76,7 @@ TEST(AdamWOfVectors, FollowsTheFormula) {
   }
 }
 
-OptimizerConfig config_of(const std::string& name) {
-  return {.name = name,
-          .learning_rate = 1e-2,
-          .beta1 = 0.9,
-          .beta2 = 0.95,
-          .epsilon = 1e-8,
-          .weight_decay = 0.1,
-          .clip = 0.0,
-          .warmup_steps = 0,
-          .decay = "constant",
-          .final_fraction = 1.0};
-}
+OptimizerConfig config_of(const std::string& name) { return test::constant_rate(name, 1e-2); }
 
 /// W [rows, columns] with columns confined to span(U), or T [columns, rows] with rows in it, and its free
 /// factor B [rank, columns].

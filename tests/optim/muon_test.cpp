@@ -7,6 +7,7 @@
 #include "reference/golden_folder.hpp"
 #include "support/kokkos_tools.hpp"
 #include "support/llama.hpp"
+#include "support/optimizers.hpp"
 #include "support/temporary_directory.hpp"
 
 #include <gtest/gtest.h>
@@ -18,16 +19,7 @@ namespace strait::optim {
 namespace {
 
 OptimizerConfig muon(bool nesterov = true) {
-  OptimizerConfig config{.name = "muon",
-                         .learning_rate = 0.02,
-                         .beta1 = 0.9,
-                         .beta2 = 0.95,
-                         .epsilon = 1e-8,
-                         .weight_decay = 0.1,
-                         .clip = 0.0,
-                         .warmup_steps = 0,
-                         .decay = "constant",
-                         .final_fraction = 1.0};
+  OptimizerConfig config = test::constant_rate("muon", 0.02);
   config.nesterov = nesterov;
   return config;
 }

@@ -6,9 +6,19 @@
 #include "support/messages.hpp"
 
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace strait::test {
+
+/// The codec of a model of width 16 that the lines `text` of [codec] ask for, all of them read.
+template <class T>
+std::unique_ptr<codec::Codec<T>> codec_of(const std::string& text) {
+  const Deck deck = Deck::from_string("[codec]\n" + text, "deck");
+  auto codec = codec::codec_from_deck<T>(deck.table("codec"), 16);
+  deck.finish();
+  return codec;
+}
 
 /// The parameters that an end adds to its stage.
 template <class T>

@@ -5,6 +5,7 @@
 #include "strait/pipeline/pipeline.hpp"
 
 #include "support/llama.hpp"
+#include "support/optimizers.hpp"
 
 #include <string>
 #include <vector>
@@ -22,19 +23,6 @@ struct PipelineCase {
   std::string optimizer = "adamw";
 };
 
-inline optim::OptimizerConfig quick_optimizer(const std::string& name, double clip) {
-  return {.name = name,
-          .learning_rate = 5e-3,
-          .beta1 = 0.9,
-          .beta2 = 0.95,
-          .epsilon = 1e-8,
-          .weight_decay = 0.1,
-          .clip = clip,
-          .warmup_steps = 0,
-          .decay = "constant",
-          .final_fraction = 1.0};
-}
-
 inline pipeline::PipelineSetup setup_of(const PipelineCase& c) {
   pipeline::PipelineSetup setup;
   setup.model = tiny_llama(c.layers, c.tied);
@@ -43,7 +31,7 @@ inline pipeline::PipelineSetup setup_of(const PipelineCase& c) {
   setup.sequences = 2;
   setup.micro_batches = c.micro_batches;
   setup.seed = 7;
-  setup.optimizer = quick_optimizer(c.optimizer, c.clip);
+  setup.optimizer = constant_rate(c.optimizer, 5e-3, c.clip);
   return setup;
 }
 

@@ -29,6 +29,12 @@ Matrix<T> random_matrix(const ExecutionSpace& exec, std::int64_t row_count, std:
   return columns(wide, 0, column_count);
 }
 
+/// Of the extents of `like`, without gaps.
+template <class T>
+Matrix<T> zeros(const ConstMatrix<T>& like) {
+  return Matrix<T>("strait::test::zeros", like.extent(0), like.extent(1));
+}
+
 /// [size], uniform on [-scale, scale).
 template <class T>
 Vector<T> random_vector(const ExecutionSpace& exec, std::int64_t size, std::uint64_t seed,

@@ -21,6 +21,9 @@ void combine(const ExecutionSpace& exec, const Matrix<T>& z, double alpha, Const
 /// Sum of squares of x in double, in an order that does not depend on threads; waits for the result.
 template <class T>
 double sum_of_squares(const ExecutionSpace& exec, ConstVector<T> x);
+/// The same of a matrix whose rows follow each other without gaps.
+template <class T>
+double sum_of_squares(const ExecutionSpace& exec, ConstMatrix<T> x);
 
 /// x [n] = standard deviation * normal numbers (seed, stream, index), the same on every backend to rounding.
 template <class T>

@@ -30,7 +30,10 @@ struct Verification {
 /// - all ranks come to the reductions in the same order.
 Verification verify(const Schedule& schedule);
 
-/// `schedule`, which a fault would make a programming error.
+/// The same where a fault is a programming error.
+Verification prove(const Schedule& schedule);
+
+/// `schedule`, once it is proven.
 Schedule proven(Schedule schedule);
 
 }  // namespace strait::pipeline
