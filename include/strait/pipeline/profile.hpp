@@ -23,10 +23,10 @@ struct Timing {
 /// own.
 struct LayerProfile {
   std::string name;  ///< as its parameters begin: model.embed_tokens, model.layers.<i>, lm_head
-  Timing forward;
-  Timing backward_input;   ///< the half that the stage before waits for
-  Timing backward_weight;  ///< the other half
-  Timing update;           ///< of the optimiser, per step
+  Timing forward = {};
+  Timing backward_input = {};   ///< the half that the stage before waits for
+  Timing backward_weight = {};  ///< the other half
+  Timing update = {};           ///< of the optimiser, per step
   std::int64_t parameter_bytes = 0;
   std::int64_t state_bytes = 0;       ///< gradients and optimiser
   std::int64_t activation_bytes = 0;  ///< kept from forward to backward
@@ -41,11 +41,11 @@ struct LayerProfile {
 /// A boundary with its codec, for one micro-batch; all boundaries of a model are alike.
 struct BoundaryProfile {
   std::string codec;               ///< name in the deck
-  Timing encode;                   ///< activations, at the sender
-  Timing decode;                   ///< activations, at the receiver
-  Timing encode_gradient;          ///< at the receiver
-  Timing decode_gradient;          ///< at the sender
-  Timing update;                   ///< of both ends, per step
+  Timing encode = {};              ///< activations, at the sender
+  Timing decode = {};              ///< activations, at the receiver
+  Timing encode_gradient = {};     ///< at the receiver
+  Timing decode_gradient = {};     ///< at the sender
+  Timing update = {};              ///< of both ends, per step
   std::int64_t bytes_forward = 0;  ///< ids included
   std::int64_t bytes_backward = 0;
   double bytes_sync_up = 0;    ///< mean per step
@@ -56,8 +56,12 @@ struct BoundaryProfile {
 
 /// One way of a link between two ranks.
 struct LinkProfile {
-  double bandwidth = 0.0;  ///< bit/s; 0: not measured
-  double latency = 0.0;    ///< seconds of an empty message, one way
+  double bandwidth = 0.0;       ///< bit/s; 0: not measured
+  double latency = 0.0;         ///< seconds of an empty message, one way
+  double bandwidth_both = 0.0;  ///< bit/s of one way while the other is as busy
+
+  /// Whether both ways at once are as fast as one; where both are 0, nothing is known against it.
+  bool duplex() const { return bandwidth_both >= 0.75 * bandwidth; }
 
   bool operator==(const LinkProfile&) const = default;
 };
@@ -68,6 +72,8 @@ struct Profile {
   std::string hardware;              ///< of the rank that was measured
   int sequences = 0;                 ///< of a micro-batch
   std::int64_t tokens = 0;           ///< of a micro-batch
+  int blocks_measured = 0;           ///< blocks are alike: each has the values over this many of them
+  std::int64_t workspace_bytes = 0;  ///< that a stage needs once, whatever its layers and micro-batches
   std::vector<LayerProfile> layers;  ///< token table, blocks, head
   BoundaryProfile boundary;
   LinkProfile link;
