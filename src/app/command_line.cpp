@@ -8,6 +8,29 @@
 
 namespace strait::app {
 
+namespace {
+
+void add_deck(CLI::App& app, CommandLine& line) {
+  app.add_option("deck", line.deck, "input deck (TOML)")->type_name("DECK.toml");
+  app.add_option("--set", line.overrides, "table.key=value: overrides a key of the deck")
+      ->type_name("KEY=VALUE")
+      ->take_all()
+      ->allow_extra_args(false);
+}
+
+/// A subcommand on one deck, which takes none of the options of training.
+CLI::App& add_command(CLI::App& cli, CommandLine& line, Command command, const char* name, const char* help) {
+  CLI::App& app = *cli.add_subcommand(name, help);
+  for (CLI::Option* option : cli.get_options()) {
+    if (option != cli.get_help_ptr()) app.excludes(option);
+  }
+  add_deck(app, line);
+  app.callback([&line, command] { line.command = command; });
+  return app;
+}
+
+}  // namespace
+
 CommandLine parse_command_line(int argc, const char* const* argv) {
   CommandLine line;
   line.text = fmt::format("{}", fmt::join(argv, argv + argc, " "));
@@ -15,11 +38,7 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   CLI::App cli("Pre-trains LLaMA-style transformers with pipeline parallelism across narrow links.",
                "strait");
   cli.set_version_flag("--version", version_summary());
-  cli.add_option("deck", line.deck, "input deck (TOML)")->type_name("DECK.toml");
-  cli.add_option("--set", line.overrides, "table.key=value: overrides a key of the deck")
-      ->type_name("KEY=VALUE")
-      ->take_all()
-      ->allow_extra_args(false);
+  add_deck(cli, line);
   cli.add_option("--restart", line.restart, "go on from the newest good checkpoint, or from one folder")
       ->type_name("latest|PATH");
   cli.add_option("--output", line.output, "output folder, instead of output.directory")->type_name("DIR");
@@ -27,6 +46,10 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
                "print partition, parameters, FLOPs, memory and bytes per link; train nothing");
   cli.add_flag("--print-deck", line.print_deck, "print the effective deck and stop");
   cli.add_flag("--deck-reference", line.deck_reference, "print every key that this deck's components read");
+  add_command(cli, line, Command::profile, "profile",
+              "measure what the layers, a boundary and the link cost, for the planner and the simulator")
+      .add_option("--output", line.output, "file to write, instead of profile.h5 in output.directory")
+      ->type_name("FILE.h5");
   try {
     cli.parse(argc, argv);
   } catch (const CLI::Success& success) {

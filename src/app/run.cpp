@@ -2,6 +2,7 @@
 
 #include "strait/app/agreement.hpp"
 #include "strait/app/dry_run.hpp"
+#include "strait/app/profile_command.hpp"
 #include "strait/app/trainer.hpp"
 #include "strait/core/communicator.hpp"
 
@@ -42,7 +43,7 @@ ExitCode run_deck(const CommandLine& line, const Deck& deck, const Settings& set
     if (line.print_deck) answer += deck.effective();
     if (line.deck_reference) answer += deck.reference();
     if (line.dry_run) answer += describe_run<T>(settings, *codec);
-    if (answer.empty()) {
+    if (answer.empty() && line.command == Command::train) {
       settings.pipeline_setup();  // refuses a split that cannot be
       check_ranks(settings.pipeline, size_of(communicator));
     }
@@ -50,6 +51,9 @@ ExitCode run_deck(const CommandLine& line, const Deck& deck, const Settings& set
   if (!answer.empty()) {
     if (rank_of(communicator) == 0) fmt::print("{}", answer);
     return ExitCode::done;
+  }
+  if (line.command == Command::profile) {
+    return profile_command<T>(communicator, line, deck, settings, *codec);
   }
   const ExecutionSpace exec;
   return Trainer<T>(exec, communicator, line, deck, settings, *codec).run();
@@ -65,7 +69,8 @@ ExitCode run(int argc, const char* const* argv, MPI_Comm communicator) {
     line = parse_command_line(argc, argv);
     if (line.answer) return;
     auto overrides = line.overrides;
-    if (line.output) overrides.push_back("output.directory=" + toml_string(*line.output));
+    if (line.command == Command::train && line.output)
+      overrides.push_back("output.directory=" + toml_string(*line.output));
     deck = Deck::from_file(line.deck, overrides);
     settings = Settings::from_deck(*deck);
   });

@@ -81,7 +81,10 @@ template <class T>
 void Stage<T>::Implementation::forward(int slot, const Vector<T>& flat) {
   const Region region("strait::model::forward");
   const auto& a = activations.slots[slot];
-  if (span.embeds) kernels::embedding_forward<T>(exec, a.x[0], parameters.token_table(flat), ids[slot]);
+  if (span.embeds) {
+    kernels::embedding_forward<T>(exec, a.x[0], parameters.token_table(flat), ids[slot]);
+    between_layers();
+  }
   Matrix<T> branch;  // what the residual stream has not gained yet
   for (int layer = 0; layer < span.layers(); ++layer) {
     const auto& block = a.blocks[layer];
@@ -108,6 +111,7 @@ void Stage<T>::Implementation::begin_backward(int slot, const Vector<T>& flat, d
     head.backward(exec, loss, a.dx.back(), a.x.back(), targets[slot], parameters.head(flat),
                   parameters.head(gradients), loss_scale);
     add_loss(exec, loss_sum, loss);
+    between_layers();
   } else if (options.split_backward) {
     kernels::copy<T>(exec, a.dx.back(), activations.output_gradient);
   }

@@ -150,9 +150,9 @@ TEST(StageOptionsCheck, CallsBackBetweenLayers) {
   Stage<float> stage(exec, config, test::whole_model(config), {.between_layers = [&] { ++calls; }});
   test::fill_tokens(exec, stage, 0, 1);
   stage.forward(0, stage.weights());
-  EXPECT_EQ(calls, 3);
+  EXPECT_EQ(calls, 1 + 3) << "behind the table and each block";
   stage.backward(0, stage.weights(), 1.0);
-  EXPECT_EQ(calls, 6);
+  EXPECT_EQ(calls, 4 + 1 + 3) << "behind the head and each block";
 }
 
 }  // namespace

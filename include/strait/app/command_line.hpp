@@ -1,6 +1,7 @@
 #pragma once
 // strait DECK.toml [--set table.key=value]... [--restart latest|PATH] [--output DIR] [--dry-run]
 // [--print-deck] ...
+// strait profile DECK.toml [--set table.key=value]... [--output FILE.h5]
 
 #include <optional>
 #include <string>
@@ -8,11 +9,15 @@
 
 namespace strait::app {
 
+/// What to do with the deck: a subcommand's name, or training without one.
+enum class Command { train, profile };
+
 struct CommandLine {
+  Command command = Command::train;
   std::string deck;
   std::vector<std::string> overrides;  ///< table.key=value
   std::optional<std::string> restart;  ///< "latest" or a checkpoint's folder
-  std::optional<std::string> output;   ///< instead of output.directory
+  std::optional<std::string> output;   ///< of training, instead of output.directory; else the file to write
   bool dry_run = false;
   bool print_deck = false;
   bool deck_reference = false;

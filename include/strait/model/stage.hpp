@@ -23,8 +23,8 @@ struct StageOptions {
   /// stage. May be empty.
   std::function<void(ParameterLayout&)> add_parameters = {};
 
-  /// Called between the layers of forward and backward: lets messages move during a long computation. May be
-  /// empty.
+  /// Called between the layers of forward and backward, behind each block, behind the table in forward and
+  /// the head in backward: lets messages move during a long computation. May be empty.
   std::function<void()> between_layers = {};
 };
 

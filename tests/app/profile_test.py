@@ -1,0 +1,61 @@
+"""strait profile: a file of measurements, for the deck's model and nothing trained."""
+import pathlib
+import sys
+import unittest
+
+import h5py
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+from strait_process import EXECUTABLE, StraitTestCase  # noqa: E402
+
+DECK_ERROR, IO = 2, 4
+
+
+class Profile(StraitTestCase):
+    def command(self, *arguments, **options):
+        command = super().command(*arguments, **options)
+        command.insert(command.index(EXECUTABLE) + 1, "profile")
+        return command
+
+    def profile(self, *arguments, ranks=1):
+        """The file's numbers by path, and its attributes."""
+        path = self.folder / "p.h5"
+        self.succeed("--output", path, *arguments, ranks=ranks)
+        with h5py.File(path) as file:
+            numbers = {}
+            file.visititems(lambda name, item: numbers.update({name: item[:]})
+                            if isinstance(item, h5py.Dataset) else None)
+            return numbers, dict(file.attrs)
+
+    def test_layers_have_times_and_bytes(self):
+        numbers, attributes = self.profile()
+        self.assertEqual([name.decode() for name in numbers["layer/name"]],
+                         ["model.embed_tokens", *(f"model.layers.{i}" for i in range(3)), "lm_head"])
+        # hidden 16, ffn 32, vocab 64: table; four projections, three matrices of the ffn, two gains; head and gain
+        weights = [4 * n for n in (64 * 16, *[4 * 16 * 16 + 3 * 16 * 32 + 2 * 16] * 3, 64 * 16 + 16)]
+        self.assertEqual(list(numbers["layer/parameter_bytes"]), weights)
+        self.assertEqual(list(numbers["layer/state_bytes"]), [3 * n for n in weights])  # gradient, AdamW's moments
+        self.assertEqual(list(numbers["layer/output_bytes"]), [4 * 2 * 16 * 16] * 4 + [0])
+        for name in ("forward", "backward_input", "backward_weight", "update"):
+            median, low, high = numbers[f"layer/{name}"].T
+            self.assertTrue((low <= median).all() and (median <= high).all(), name)
+            self.assertTrue((median[1:-1] > 0).all(), name)
+        self.assertEqual(attributes["format"], "strait-profile")
+        self.assertEqual((attributes["sequences"], attributes["tokens"], attributes["blocks_measured"]), (2, 32, 3))
+        self.assertIn("hidden 16", attributes["model"])
+        self.assertEqual(list(numbers["link/bandwidth"]), [0], "one rank has no link")
+        self.assertFalse(self.output.exists(), "nothing is trained")
+
+    def test_without_output_it_lies_in_the_output_folder(self):
+        self.succeed(ranks=1)
+        self.assertTrue((self.output / "profile.h5").exists())
+
+    def test_a_file_that_cannot_be_written_is_refused_at_once(self):
+        self.refuse(IO, ["/proc/nowhere"], "--output", "/proc/nowhere/p.h5", ranks=1, seconds=3)
+
+    def test_options_of_training_are_refused(self):
+        self.refuse(DECK_ERROR, ["--dry-run"], "--dry-run", ranks=1)
+
+
+if __name__ == "__main__":
+    unittest.main()
