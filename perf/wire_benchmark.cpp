@@ -1,7 +1,7 @@
-// Encoding and decoding [tokens, 512] by the codecs that look at each activation by itself: none, int8, int4
-// and topk. Counters: `of_copy`, the rate of bytes read and written against a copy of as many; `gflops`, of
-// the operations on numbers (a maximum, a product and a rounding to quantise, a product to read); `bytes` on
-// the wire. 256 tokens, a micro-batch of perf/compare_small.toml, stay in a core's cache, 16,384 do not.
+// Encoding and decoding [tokens, 512] by the codecs that look at each activation by itself: none, int8, int4,
+// int2 and topk. Counters: `of_copy`, the rate of bytes read and written against a copy of as many; `gflops`,
+// of the operations on numbers (a maximum, a product and a rounding to quantise, a product to read); `bytes`
+// on the wire. 256 tokens, a micro-batch of perf/compare_small.toml, stay in a core's cache, 16,384 do not.
 
 #include "strait/codec/none.hpp"
 #include "strait/codec/quantised.hpp"
@@ -102,6 +102,8 @@ STRAIT_TIME(encode_integers, int8, 8, Wire::bfloat16);
 STRAIT_TIME(decode_integers, int8, 8, Wire::bfloat16);
 STRAIT_TIME(encode_integers, int4, 4, Wire::bfloat16);
 STRAIT_TIME(decode_integers, int4, 4, Wire::bfloat16);
+STRAIT_TIME(encode_integers, int2, 2, Wire::bfloat16);
+STRAIT_TIME(decode_integers, int2, 2, Wire::bfloat16);
 STRAIT_TIME(encode_top_k, 64, 64);
 STRAIT_TIME(decode_top_k, 64, 64);
 STRAIT_TIME(encode_gradient_top_k, 64, 64);

@@ -49,6 +49,7 @@ FURTHER = {
     "mapl, static anchors": {"name": "mapl", "rank": RANK, "anchors": "static"},
     "mapl, full anchors": {"name": "mapl", "rank": RANK, "anchors": "full"},
     "topk": {"name": "topk", "k": ENTRIES},
+    "int2": {"name": "int2"},
 }
 
 

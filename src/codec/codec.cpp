@@ -28,7 +28,7 @@ const std::vector<OwnKey>& own_keys() {
       {"table_deviation", {"ssn"}},
       {"grassmann_interval", {"ssn"}},
       {"grassmann_rate", {"ssn"}},
-      {"group_size", {"int8", "int4"}},
+      {"group_size", {"int8", "int4", "int2"}},
       {"k", {"topk"}},
   };
   return keys;
@@ -50,7 +50,7 @@ template <class T>
 std::unique_ptr<Codec<T>> make_codec(const std::string& name, Table table, int hidden,
                                      const RunFacts& facts) {
   if (name == "none") return std::make_unique<NoneCodec<T>>(wire_from_deck<T>(table));
-  if (name == "int8" || name == "int4") {
+  if (name == "int8" || name == "int4" || name == "int2") {
     return std::make_unique<QuantisedCodec<T>>(quantised_from_deck<T>(name, table));
   }
   if (name == "topk") return std::make_unique<TopKCodec<T>>(top_k_from_deck<T>(table, hidden));
@@ -63,10 +63,10 @@ std::unique_ptr<Codec<T>> make_codec(const std::string& name, Table table, int h
 template <class T>
 std::unique_ptr<Codec<T>> codec_from_deck(Table table, int hidden, const RunFacts& facts) {
   const std::string name =
-      table.choice("name", {"none", "mapl", "fixed", "unconstrained", "ssn", "int8", "int4", "topk"},
+      table.choice("name", {"none", "mapl", "fixed", "unconstrained", "ssn", "int8", "int4", "int2", "topk"},
                    "what crosses a boundary between stages: none sends every number, mapl a learned "
                    "orthonormal subspace, fixed a random one, unconstrained a learned one, ssn one that the "
-                   "model is held in, int8 and int4 "
+                   "model is held in, int8, int4 and int2 "
                    "groups of small integers, topk the largest entries");
   refuse_keys_of_others(name, table);
   auto codec = make_codec<T>(name, table, hidden, facts);

@@ -12,12 +12,18 @@ namespace {
 /// Threads of a device that share a group of columns.
 constexpr int lanes = host_accessible ? 1 : 32;
 
-/// f(i) for each i in [0, count) by the threads that share a group; the calls are independent.
-template <class F>
+/// f(i) for each i in [0, count) by the threads that share a group; the calls are independent. On a host they
+/// come in blocks, whose length makes the vectors: longer ones would leave short groups to a scalar loop.
+template <int block, class F>
 KOKKOS_INLINE_FUNCTION void for_each(const TeamMember& team, int count, const F& f) {
   if constexpr (host_accessible) {
+    int begin = 0;
+    for (; begin + block <= count; begin += block) {
+      STRAIT_INDEPENDENT_ITERATIONS
+      for (int i = 0; i < block; ++i) f(begin + i);
+    }
     STRAIT_INDEPENDENT_ITERATIONS
-    for (int i = 0; i < count; ++i) f(i);
+    for (int i = begin; i < count; ++i) f(i);
   } else {
     Kokkos::parallel_for(Kokkos::ThreadVectorRange(team, count), f);
   }
@@ -30,25 +36,35 @@ KOKKOS_INLINE_FUNCTION int width(int begin, int hidden, int group_size) {
   return hidden - begin < group_size ? hidden - begin : group_size;
 }
 
-/// Integers of four bits are stored without sign, as q + zero.
-constexpr int zero = 8;
-
-/// How integers of so many bits lie in the bytes of a group.
+/// The integers of so many bits, and how they lie in the bytes of a group.
 template <int bits>
 struct Code {
-  static constexpr int levels = (1 << (bits - 1)) - 1;
+  static constexpr int per_byte = 8 / bits;
+  static constexpr int block = 8 * bits;   ///< bytes of a usual group of 64 columns
+  static constexpr bool even = bits == 2;  ///< levels lie between the integers
+  static constexpr int highest = (1 << (bits - 1)) - 1;
+  static constexpr int lowest = even ? -highest - 1 : -highest;
+  static constexpr int zero = bits == 8 ? 0 : 1 << (bits - 1);  ///< integers that share a byte have no sign
+  static constexpr int mask = (1 << bits) - 1;
 
   /// Bytes of `columns` columns of a token.
-  KOKKOS_INLINE_FUNCTION static int bytes(int columns) { return (columns * bits + 7) / 8; }
-};
+  KOKKOS_INLINE_FUNCTION static int bytes(int columns) { return (columns + per_byte - 1) / per_byte; }
 
-/// `value` rounded to nearest even and cut to -limit..limit; 0 for NaN, whose scale is not finite.
-template <class T>
-KOKKOS_INLINE_FUNCTION int nearest(T value, int limit) {
-  const int rounded = static_cast<int>(math::nearbyint(value == value ? value : T(0)));
-  const int below = rounded < limit ? rounded : limit;
-  return below > -limit ? below : -limit;
-}
+  /// x / s rounded to nearest even and cut; of NaN, whose scale is not finite, any.
+  template <class T>
+  KOKKOS_INLINE_FUNCTION static int encode(T x, T inverse) {
+    const T scaled = even ? x * inverse - T(0.5) : x * inverse;
+    const int rounded = static_cast<int>(math::nearbyint(scaled == scaled ? scaled : T(0)));
+    const int below = rounded < highest ? rounded : highest;
+    return ((below > lowest ? below : lowest) + zero) & mask;
+  }
+
+  template <class T>
+  KOKKOS_INLINE_FUNCTION static T decode(int code, T scale) {
+    const int q = bits == 8 ? static_cast<std::int8_t>(code) : (code & mask) - zero;
+    return (even ? static_cast<T>(q) + T(0.5) : static_cast<T>(q)) * scale;
+  }
+};
 
 template <class T, class Format, int bits>
 struct QuantiseRow {
@@ -60,9 +76,7 @@ struct QuantiseRow {
   using Number = typename Format::Number;
   static constexpr Number smallest = std::numeric_limits<Number>::min();
 
-  /// The scale of the columns `from`.
-  KOKKOS_INLINE_FUNCTION void send_scale(const TeamMember& team, typename Format::Element& to, const T* from,
-                                         int columns) const {
+  KOKKOS_INLINE_FUNCTION static T largest_magnitude(const TeamMember& team, const T* from, int columns) {
     using Bits = MagnitudeBits<T>;
     Bits largest = 0;
     Kokkos::parallel_reduce(
@@ -72,30 +86,62 @@ struct QuantiseRow {
           value = magnitude > value ? magnitude : value;
         },
         Kokkos::Max<Bits>(largest));
-    const auto scale = static_cast<Number>(magnitude_of<T>(largest) / static_cast<T>(Code<bits>::levels));
+    return magnitude_of<T>(largest);
+  }
+
+  KOKKOS_INLINE_FUNCTION static T mean_magnitude(const TeamMember& team, const T* from, int columns) {
+    const auto magnitude = [=](int i) { return static_cast<double>(from[i] < T(0) ? -from[i] : from[i]); };
+    double sum = 0.0;
+    if constexpr (host_accessible) {
+      constexpr int parts = 16;  // independent sums, which vectorise
+      double sums[parts] = {};
+      int i = 0;
+      for (; i + parts <= columns; i += parts) {
+        for (int p = 0; p < parts; ++p) sums[p] += magnitude(i + p);
+      }
+      for (; i < columns; ++i) sums[0] += magnitude(i);
+      for (int p = 0; p < parts; ++p) sum += sums[p];
+    } else {
+      Kokkos::parallel_reduce(
+          Kokkos::ThreadVectorRange(team, columns), [=](int i, double& part) { part += magnitude(i); }, sum);
+    }
+    return static_cast<T>(sum / columns);
+  }
+
+  /// The scale of the columns `from`.
+  KOKKOS_INLINE_FUNCTION void send_scale(const TeamMember& team, typename Format::Element& to, const T* from,
+                                         int columns) const {
+    Number scale;
+    if constexpr (Code<bits>::even) {
+      scale = static_cast<Number>(T(even_levels_scale) * mean_magnitude(team, from, columns));
+    } else {
+      scale = static_cast<Number>(largest_magnitude(team, from, columns) / T(Code<bits>::highest));
+    }
     Kokkos::single(Kokkos::PerThread(team),
                    [&] { to = Format::encode(scale < smallest ? Number(0) : scale); });
   }
 
   KOKKOS_INLINE_FUNCTION void quantise_group(const TeamMember& team, std::uint8_t* to, const T* from,
                                              int columns, T inverse) const {
-    constexpr int limit = Code<bits>::levels;
-    if constexpr (bits == 8) {
-      for_each(team, columns,
-               [=](int i) { to[i] = static_cast<std::uint8_t>(nearest(from[i] * inverse, limit)); });
-    } else {
-      const int half = columns / 2;
-      const T* const upper = from + (columns - half);
-      for_each(team, half, [=](int i) {
-        const int low = nearest(from[i] * inverse, limit) + zero;
-        const int high = nearest(upper[i] * inverse, limit) + zero;
-        to[i] = static_cast<std::uint8_t>(low | high << 4);
-      });
-      if (columns % 2 == 0) return;
-      Kokkos::single(Kokkos::PerThread(team), [&] {
-        to[half] = static_cast<std::uint8_t>((nearest(from[half] * inverse, limit) + zero) | zero << 4);
-      });
-    }
+    using C = Code<bits>;
+    const int bytes = C::bytes(columns), full = columns - (C::per_byte - 1) * bytes;
+    for_each<C::block>(team, full, [=](int i) {
+      const auto code = [=](int p) { return C::encode(from[p * bytes + i], inverse) << p * bits; };
+      int byte = code(0);  // written out: compilers do not turn vectors inside out for a loop
+      if constexpr (C::per_byte > 1) byte |= code(1);
+      if constexpr (C::per_byte > 2) byte |= code(2) | code(3);
+      to[i] = static_cast<std::uint8_t>(byte);
+    });
+    Kokkos::single(Kokkos::PerThread(team), [&] {
+      for (int i = full > 0 ? full : 0; i < bytes; ++i) {
+        int byte = 0;
+        for (int p = 0; p < C::per_byte; ++p) {
+          const int column = p * bytes + i;
+          byte |= (column < columns ? C::encode(from[column], inverse) : C::zero) << p * bits;
+        }
+        to[i] = static_cast<std::uint8_t>(byte);
+      }
+    });
   }
 
   KOKKOS_INLINE_FUNCTION void operator()(const TeamMember& team) const {
@@ -127,21 +173,22 @@ struct DequantiseRow {
 
   KOKKOS_INLINE_FUNCTION void dequantise_group(const TeamMember& team, T* to, const std::uint8_t* from,
                                                int columns, T scale) const {
-    if constexpr (bits == 8) {
-      Kokkos::parallel_for(Kokkos::ThreadVectorRange(team, columns),
-                           [=](int i) { to[i] = static_cast<T>(static_cast<std::int8_t>(from[i])) * scale; });
-    } else {
-      const int half = columns / 2;
-      T* const upper = to + (columns - half);
-      for_each(team, half, [=](int i) {
-        const int byte = from[i];
-        to[i] = static_cast<T>((byte & 15) - zero) * scale;
-        upper[i] = static_cast<T>((byte >> 4) - zero) * scale;
-      });
-      if (columns % 2 == 0) return;
-      Kokkos::single(Kokkos::PerThread(team),
-                     [&] { to[half] = static_cast<T>((from[half] & 15) - zero) * scale; });
-    }
+    using C = Code<bits>;
+    const int bytes = C::bytes(columns), full = columns - (C::per_byte - 1) * bytes;
+    for_each<C::block>(team, full, [=](int i) {
+      const int byte = from[i];
+      const auto put = [=](int p) { to[p * bytes + i] = C::decode(byte >> p * bits, scale); };
+      put(0);
+      if constexpr (C::per_byte > 1) put(1);
+      if constexpr (C::per_byte > 2) put(2), put(3);
+    });
+    Kokkos::single(Kokkos::PerThread(team), [&] {
+      for (int i = full > 0 ? full : 0; i < bytes; ++i) {
+        for (int p = 0; p * bytes + i < columns; ++p) {
+          to[p * bytes + i] = C::decode(from[i] >> p * bits, scale);
+        }
+      }
+    });
   }
 
   KOKKOS_INLINE_FUNCTION void operator()(const TeamMember& team) const {
@@ -167,13 +214,16 @@ std::int64_t code_bytes(const QuantisedOptions& options, std::int64_t hidden) {
 /// Calls `use` with the format of the scales and the number of bits as types.
 template <class Use>
 void with_layout(const QuantisedOptions& options, Use use) {
-  ensure(options.bits == 8 || (options.bits == 4 && options.group_size % 2 == 0),
-         "integers have 8 bits, or 4 in groups that fill their bytes");
+  ensure((options.bits == 8 || options.bits == 4 || options.bits == 2) &&
+             options.group_size % (8 / options.bits) == 0,
+         "integers have 8, 4 or 2 bits, and groups fill their bytes");
   with_format(options.wire, [&](auto format) {
     if (options.bits == 8) {
       use(format, std::integral_constant<int, 8>{});
-    } else {
+    } else if (options.bits == 4) {
       use(format, std::integral_constant<int, 4>{});
+    } else {
+      use(format, std::integral_constant<int, 2>{});
     }
   });
 }

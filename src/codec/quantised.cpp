@@ -81,15 +81,15 @@ std::unique_ptr<Receiver<T>> QuantisedCodec<T>::receiver(const ExecutionSpace&, 
 template <class T>
 QuantisedOptions quantised_from_deck(const std::string& name, Table table) {
   QuantisedOptions options;
-  options.bits = name == "int4" ? 4 : 8;
+  options.bits = name == "int8" ? 8 : name == "int4" ? 4 : 2;
   options.wire = wire_from_deck<T>(table);
   options.group_size = table.at_least(
       "group_size",
       table.optional<int>("group_size", options.group_size, "columns of a token that share a scale"), 1);
-  if (options.bits == 4 && options.group_size % 2 != 0) {
-    table.reject(
-        "group_size",
-        fmt::format("is {}, expected an even number: two integers of int4 share a byte", options.group_size));
+  if (const int per_byte = 8 / options.bits; options.group_size % per_byte != 0) {
+    table.reject("group_size",
+                 fmt::format("is {}, expected a multiple of {}: as many integers of {} share a byte",
+                             options.group_size, per_byte, name));
   }
   return options;
 }

@@ -122,8 +122,8 @@ class BadNumbers(StraitTestCase):
         self.assertTrue((self.output / "checkpoints" / latest / "model.h5").is_file())
 
     def test_no_codec_hides_a_loss_that_is_not_finite(self):
-        for keys in (dict(codec__name="int8"), dict(codec__name="int4"), dict(codec__name="topk", codec__k=1),
-                     dict(codec__name="mapl", codec__rank=4)):
+        for keys in (dict(codec__name="int8"), dict(codec__name="int4"), dict(codec__name="int2"),
+                     dict(codec__name="topk", codec__k=1), dict(codec__name="mapl", codec__rank=4)):
             with self.subTest(**keys):
                 self.refuse(NUMERICAL, ["finite", "step"], "--output", self.folder / keys["codec__name"],
                             *self.sets(**keys, optimizer__learning_rate="1e30", optimizer__clip=0, run__steps=50))

@@ -24,13 +24,9 @@ def projection(keys, width, vocab, **_):
     return numbers + ids, numbers
 
 
-def int8(keys, width, **_):
-    bytes_ = TOKENS * (math.ceil(HIDDEN / keys.get("group_size", 64)) * width + HIDDEN)
-    return bytes_, bytes_
-
-
-def int4(keys, width, **_):
-    bytes_ = TOKENS * (math.ceil(HIDDEN / keys.get("group_size", 64)) * width + math.ceil(HIDDEN / 2))
+def integers(keys, width, **_):
+    bits = int(keys["name"].removeprefix("int"))
+    bytes_ = TOKENS * (math.ceil(HIDDEN / keys.get("group_size", 64)) * width + math.ceil(HIDDEN * bits / 8))
     return bytes_, bytes_
 
 
@@ -46,7 +42,7 @@ def exchange(keys, number):
 
 
 FORMULAS = {"none": none, "mapl": projection, "fixed": projection, "unconstrained": projection, "ssn": projection,
-            "int8": int8, "int4": int4, "topk": topk}
+            "int8": integers, "int4": integers, "int2": integers, "topk": topk}
 INTERVAL = 2
 CASES = (
     dict(name="none"),
@@ -61,6 +57,7 @@ CASES = (
     dict(name="topk", k=5),
     dict(name="ssn", rank=5),
     dict(name="ssn", rank=5, grassmann_interval=INTERVAL),
+    dict(name="int2", group_size=8),
 )
 
 

@@ -1,4 +1,4 @@
-// The codecs int8 and int4.
+// The codecs int8, int4 and int2.
 #include "support/codec_ends.hpp"
 #include "support/entry_codecs.hpp"
 #include "support/expect_error.hpp"
@@ -40,7 +40,7 @@ struct Case {
 };
 
 /// Groups that divide the width, do not, have one column, are wider than a token.
-const Case cases[] = {{5, 64, 16}, {7, 200, 64}, {3, 37, 16}, {2, 9, 2}, {4, 16, 64}, {1, 1, 2}};
+const Case cases[] = {{5, 64, 16}, {7, 200, 64}, {3, 37, 16}, {2, 9, 4}, {4, 16, 64}, {1, 1, 4}};
 
 template <class T>
 void expect_plain_definition(int bits, Wire wire) {
@@ -54,8 +54,11 @@ void expect_plain_definition(int bits, Wire wire) {
     const test::PlainIntegers<T> wanted(host, options);
     for (std::int64_t i = 0; i < c.tokens; ++i) {
       for (int j = 0; j < c.hidden; ++j) {
-        ASSERT_EQ(found(i, j), wanted(i, j)) << i << ", " << j;
+        // The last bit of a mean depends on the order of its sum.
+        const T allowed = bits == 2 ? 4 * std::numeric_limits<T>::epsilon() * std::abs(wanted(i, j)) : T(0);
+        ASSERT_NEAR(found(i, j), wanted(i, j), allowed) << i << ", " << j;
         const T scale = wanted.scales[i][j / c.group_size];
+        if (bits == 2 && std::abs(host(i, j)) > 2 * scale) continue;  // cut
         ASSERT_LE(std::abs(found(i, j) - host(i, j)), T(0.501) * scale);
       }
     }
@@ -63,7 +66,7 @@ void expect_plain_definition(int bits, Wire wire) {
 }
 
 TEST(Quantised, IsItsDefinitionToTheBit) {
-  for (const int bits : {8, 4}) {
+  for (const int bits : {8, 4, 2}) {
     expect_plain_definition<float>(bits, Wire::float32);
     expect_plain_definition<float>(bits, Wire::bfloat16);
     expect_plain_definition<double>(bits, Wire::float32);
@@ -118,14 +121,58 @@ void expect_groups_apart(int bits, T odd, bool survives) {
       const bool beside = i == 1 && j / 8 == 1;
       EXPECT_EQ(std::isfinite(found(i, j)), survives || !beside) << i << ", " << j;
       if (beside) continue;
-      EXPECT_NEAR(found(i, j), host(i, j), bits == 8 ? 0.005 : 0.08);
+      EXPECT_NEAR(found(i, j), host(i, j), bits == 8 ? 0.005 : bits == 4 ? 0.08 : 0.7);
     }
   }
   for (int j = 0; j < 8; ++j) EXPECT_EQ(found(2, j), 0);
 }
 
+TEST(Quantised, FourLevelsLieEvenlyAboutZero) {
+  const ExecutionSpace exec;
+  const Matrix<float> x("strait::test::x", 1, 11);
+  const std::vector<float> values = {-8, -2, -1.5, -0.5, 0, 0.5, 1.5, 2, 8, -0.2, -1.2};
+  const auto host = to_host(exec, x);
+  float sum = 0;
+  for (int j = 0; j < 11; ++j) sum += std::abs(host(0, j) = values[j]);
+  to_device(exec, x, host);
+  const float scale = 1.25f * sum / 11;
+  const auto found = to_host(exec, through<float>(exec, {.bits = 2, .group_size = 12}, x));
+  for (int j = 0; j < 11; ++j) {
+    const float magnitude = std::abs(values[j]) < scale ? 0.5f * scale : 1.5f * scale;
+    EXPECT_FLOAT_EQ(std::abs(found(0, j)), magnitude) << values[j];
+    EXPECT_TRUE(values[j] == 0 || (found(0, j) < 0) == (values[j] < 0)) << values[j];
+  }
+}
+
+/// Mean squared error of a quantiser of numbers with a normal distribution, of their variance.
+double normal_error(const QuantisedOptions& options) {
+  const ExecutionSpace exec;
+  const Matrix<double> x("strait::test::x", 512, 256);
+  const auto host = to_host(exec, x);
+  const Philox random(11, 0);
+  for (int i = 0; i < 512; ++i) {
+    for (int j = 0; j < 256; ++j) host(i, j) = random.normal(i * 256 + j);
+  }
+  to_device(exec, x, host);
+  const auto found = to_host(exec, through<double>(exec, options, x));
+  double lost = 0, whole = 0;
+  for (std::size_t i = 0; i < host.extent(0); ++i) {
+    for (std::size_t j = 0; j < host.extent(1); ++j) {
+      lost += std::pow(found(i, j) - host(i, j), 2);
+      whole += std::pow(host(i, j), 2);
+    }
+  }
+  return lost / whole;
+}
+
+TEST(Quantised, FourLevelsAreNearlyTheBestOfANormalDistribution) {
+  // Max 1960, table II: 0.1188 with the best uniform step.
+  EXPECT_NEAR(normal_error({.bits = 2, .group_size = 256}), 0.1188, 0.002);
+  EXPECT_GT(normal_error({.bits = 2, .group_size = 256}), normal_error({.bits = 4, .group_size = 64}));
+}
+
 TEST(Quantised, WhatIsNotFiniteSpoilsItsGroupAndNoOther) {
-  for (const int bits : {8, 4}) {
+  for (const int bits : {8, 4, 2}) {
     using Single = std::numeric_limits<float>;
     for (const float odd :
          {Single::quiet_NaN(), -Single::quiet_NaN(), Single::infinity(), -Single::infinity()}) {
@@ -154,6 +201,8 @@ TEST(Quantised, BytesAreScalesAndIntegers) {
   EXPECT_EQ(codec_of<float>("name = 'int4'\ngroup_size = 32")->bounds(shape).forward, 6 * (4 * 4 + 50));
   EXPECT_EQ(codec_of<double>("name = 'int4'\nwire = 'float64'")->bounds(shape).forward, 6 * (2 * 8 + 50));
   EXPECT_EQ(codec_of<float>("name = 'int4'")->bounds({.tokens = 6, .hidden = 7}).forward, 6 * (4 + 4));
+  EXPECT_EQ(codec_of<float>("name = 'int2'\ngroup_size = 32")->bounds(shape).forward, 6 * (4 * 4 + 25));
+  EXPECT_EQ(codec_of<float>("name = 'int2'")->bounds({.tokens = 6, .hidden = 7}).backward, 6 * (4 + 2));
   EXPECT_EQ(codec_of<float>("name = 'int8'")->bounds(shape).sync_up, 0);
   EXPECT_EQ(codec_of<float>("name = 'int8'")->bounds(shape).sync_down, 0);
 }
@@ -187,10 +236,11 @@ TEST(QuantisedDeck, RefusesWhatCannotBe) {
     test::expect_error(ExitCode::deck, place, [&] { codec_of<float>(text); });
   };
   refused("deck:3:1: [codec] group_size: is 0, expected at least 1", "name = 'int8'\ngroup_size = 0");
-  refused("[codec] group_size: is 5, expected an even number", "name = 'int4'\ngroup_size = 5");
+  refused("[codec] group_size: is 5, expected a multiple of 2", "name = 'int4'\ngroup_size = 5");
+  refused("[codec] group_size: is 6, expected a multiple of 4", "name = 'int2'\ngroup_size = 6");
   refused("[codec] rank: is a key of mapl, fixed, unconstrained, ssn; codec int8", "name = 'int8'\nrank = 4");
   refused("[codec] k: is a key of topk; codec int4", "name = 'int4'\nk = 4");
-  refused("[codec] group_size: is a key of int8, int4; codec none", "group_size = 64");
+  refused("[codec] group_size: is a key of int8, int4, int2; codec none", "group_size = 64");
   refused("[codec] anchors", "name = 'int8'\nanchors = 'none'");
   EXPECT_NE(codec_of<float>("name = 'int8'\ngroup_size = 5"), nullptr);
 }

@@ -183,7 +183,8 @@ TEST(TopKDeck, RefusesWhatCannotBe) {
   refused("deck:3:1: [codec] k: is 17, expected 1 to 16", "name = 'topk'\nk = 17");
   refused("[codec] k: is 0", "name = 'topk'\nk = 0");
   refused("[codec] k", "name = 'topk'");
-  refused("[codec] group_size: is a key of int8, int4; codec topk", "name = 'topk'\nk = 4\ngroup_size = 8");
+  refused("[codec] group_size: is a key of int8, int4, int2; codec topk",
+          "name = 'topk'\nk = 4\ngroup_size = 8");
   refused("[codec] rank", "name = 'topk'\nk = 4\nrank = 4");
   refused("[codec] k: is a key of topk; codec none", "k = 4");
   EXPECT_EQ(codec_of<double>("name = 'topk'\nk = 16\nwire = 'float64'")

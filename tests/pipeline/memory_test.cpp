@@ -44,7 +44,7 @@ INSTANTIATE_TEST_SUITE_P(
                       "name = 'mapl'\nrank = 6\nanchors = 'static'\nprojector = 'manifold-muon'",
                       "name = 'mapl'\nrank = 5\nanchors = 'none'\nprojector_interval = 2",
                       "name = 'fixed'\nrank = 6", "name = 'unconstrained'\nrank = 6", "name = 'int8'",
-                      "name = 'int4'", "name = 'topk'\nk = 3", "name = 'ssn'\nrank = 6",
+                      "name = 'int4'", "name = 'int2'", "name = 'topk'\nk = 3", "name = 'ssn'\nrank = 6",
                       "name = 'ssn'\nrank = 6\ngrassmann_interval = 2",
                       "name = 'mapl'\nrank = 6\nrvq.groups = 2\nrvq.rounds = 2\nrvq.codewords = 12\n"
                       "rvq.backward = 'rvq'\nrvq.commitment = 0.5",

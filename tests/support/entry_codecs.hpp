@@ -21,13 +21,15 @@ T as_on_wire(T value, codec::Wire wire) {
   return static_cast<T>(from_bfloat16(to_bfloat16(single)));
 }
 
-/// Integers from -L to L and the scales of their groups, [tokens][hidden] and [tokens][groups].
+/// Levels and the scales of their groups, [tokens][hidden] and [tokens][groups]: integers, of two bits
+/// halves.
 template <class T>
 struct PlainIntegers {
   template <class HostMatrix>
   PlainIntegers(const HostMatrix& x, const codec::QuantisedOptions& options)
       : group_size(options.group_size) {
-    const T limit = options.bits == 8 ? 127 : 7;
+    const bool even = options.bits == 2;
+    const T limit = options.bits == 8 ? 127 : options.bits == 4 ? 7 : T(1.5), offset = even ? T(0.5) : 0;
     const int hidden = static_cast<int>(x.extent(1));
     for (std::size_t row = 0; row < x.extent(0); ++row) {
       values.emplace_back(hidden);
@@ -35,24 +37,27 @@ struct PlainIntegers {
       for (int begin = 0; begin < hidden; begin += group_size) {
         const int end = std::min(begin + group_size, hidden);
         T largest = 0;
-        for (int j = begin; j < end; ++j) largest = std::max(largest, std::abs(x(row, j)));
-        const T scale = as_on_wire<T>(largest / limit, options.wire);
+        double sum = 0;
+        for (int j = begin; j < end; ++j) {
+          largest = std::max(largest, std::abs(x(row, j)));
+          sum += std::abs(static_cast<double>(x(row, j)));
+        }
+        const T ideal = even ? T(1.25) * static_cast<T>(sum / (end - begin)) : largest / limit;
+        const T scale = as_on_wire<T>(ideal, options.wire);
         const T inverse = scale > 0 ? 1 / scale : 0;
         for (int j = begin; j < end; ++j) {
-          const T scaled = x(row, j) * inverse;
-          values.back()[j] = static_cast<int>(std::clamp(std::nearbyint(scaled), -limit, limit));
+          const T level = std::nearbyint(x(row, j) * inverse - offset) + offset;
+          values.back()[j] = std::clamp(level, -limit, limit);
         }
         scales.back().push_back(scale);
       }
     }
   }
 
-  T operator()(std::size_t row, int j) const {
-    return static_cast<T>(values[row][j]) * scales[row][j / group_size];
-  }
+  T operator()(std::size_t row, int j) const { return values[row][j] * scales[row][j / group_size]; }
 
   int group_size;
-  std::vector<std::vector<int>> values;
+  std::vector<std::vector<T>> values;
   std::vector<std::vector<T>> scales;
 };
 
