@@ -1,6 +1,7 @@
 #include "strait/pipeline/stage_unit.hpp"
 
 #include "strait/kernels/elementwise.hpp"
+#include "strait/pipeline/timed_stage.hpp"
 
 #include <utility>
 
@@ -25,6 +26,16 @@ model::StageOptions stage_options(const PipelineSetup& setup, const TrainingPlan
           .recompute = setup.recompute,
           .split_backward = plan.split_backward,
           .seed = setup.seed};
+}
+
+template <class T>
+std::unique_ptr<model::Stage<T>> make_stage(const ExecutionSpace& exec, const PipelineSetup& setup, int index,
+                                            const model::StageOptions& options) {
+  const model::StageSpan& span = setup.spans[index];
+  if (setup.timed_layers.empty()) {
+    return std::make_unique<model::Stage<T>>(exec, setup.model, span, options);
+  }
+  return std::make_unique<TimedStage<T>>(exec, setup.model, span, options, setup.timed_layers);
 }
 
 /// Whether stage `index` holds a copy of a table that another stage holds too.
@@ -57,7 +68,7 @@ StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, 
     if (downstream_) downstream_->end().add_parameters(layout);
   };
   options.between_layers = [&transport] { transport.progress(); };
-  stage_ = std::make_unique<model::Stage<T>>(exec, setup.model, setup.spans[index], options);
+  stage_ = make_stage<T>(exec, setup, index, options);
   const model::ParameterLayout& layout = stage_->layout();
   if (upstream_) upstream_->end().lend(layout, stage_->weights(), stage_->gradients());
   if (downstream_) downstream_->end().lend(layout, stage_->weights(), stage_->gradients());

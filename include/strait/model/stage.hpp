@@ -32,13 +32,14 @@ struct StageOptions {
 /// passed to each call as a flat vector of `layout()`, because asynchronous schedules keep several versions.
 ///
 /// A micro-batch: fill `ids` (and `targets` where the head is), or `input`; forward; fill `output_gradient`
-/// unless this stage has the head; backward; read `input_gradient`. Gradients add up in `gradients()`.
+/// unless this stage has the head; backward; read `input_gradient`. Gradients add up in `gradients()`. The
+/// passes of training may be overridden.
 template <class T>
 class Stage {
  public:
   Stage(const ExecutionSpace& exec, const LlamaConfig& config, const StageSpan& span,
         const StageOptions& options);
-  ~Stage();
+  virtual ~Stage();
   Stage(Stage&&) noexcept;
 
   const LlamaConfig& config() const;
@@ -58,7 +59,7 @@ class Stage {
   Matrix<T> output_gradient() const;        ///< [tokens, hidden], consumed by backward
   Matrix<T> input_gradient() const;         ///< [tokens, hidden], valid until the next backward
 
-  void forward(int slot, const Vector<T>& weights);
+  virtual void forward(int slot, const Vector<T>& weights);
 
   /// Final norm, head and loss of a slot after its forward: the sum over tokens of the cross-entropy in nats.
   /// Waits for the result.
@@ -69,12 +70,12 @@ class Stage {
 
   /// Backward of a slot, weights' and input's gradients in one go. The stage with the head computes the loss
   /// here (its logits exist only inside this call) and scales every gradient by `loss_scale`.
-  void backward(int slot, const Vector<T>& weights, double loss_scale);
+  virtual void backward(int slot, const Vector<T>& weights, double loss_scale);
 
   /// The two halves, for schedules that move the weights' half (zero-bubble). The weight gradients of the
   /// head and of the norms belong to the first half. `weights` must keep its values until the second half.
-  void backward_input(int slot, const Vector<T>& weights, double loss_scale);
-  void backward_weight(int slot);
+  virtual void backward_input(int slot, const Vector<T>& weights, double loss_scale);
+  virtual void backward_weight(int slot);
 
   /// Sum over tokens of the losses of all backwards since the last call, added in their order. Waits.
   double take_loss();

@@ -3,6 +3,7 @@
 
 #include "strait/model/config.hpp"
 #include "strait/optim/optimizer.hpp"
+#include "strait/pipeline/profile.hpp"
 
 #include <cstdint>
 #include <string>
@@ -33,6 +34,9 @@ struct PipelineSetup {
   bool recompute = false;  ///< run each block's forward again in its backward
   std::uint64_t seed = 1;
   optim::OptimizerConfig optimizer;
+  /// Token table, blocks and head of another model with as many layers: the stages wait as long as these take
+  /// instead of computing (TimedStage). Empty: they compute.
+  std::vector<LayerProfile> timed_layers = {};
 
   int stages() const { return static_cast<int>(spans.size()); }
 };

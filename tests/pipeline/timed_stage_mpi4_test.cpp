@@ -1,0 +1,1 @@
+#include "timed_stage_mpi.hpp"
