@@ -54,7 +54,7 @@ class PendingFile {
 };
 
 std::string milliseconds(const pipeline::Timing& timing) {
-  return fmt::format("{:>9.3f} ({:.3f} to {:.3f})", 1e3 * timing.median, 1e3 * timing.low, 1e3 * timing.high);
+  return fmt::format("{:.3f} ({:.3f} to {:.3f})", 1e3 * timing.median, 1e3 * timing.low, 1e3 * timing.high);
 }
 
 /// One line for each kind of layer: blocks are alike.
@@ -77,6 +77,32 @@ std::string layers_text(const pipeline::Profile& profile) {
   return text;
 }
 
+std::string boundary_text(const pipeline::Profile& profile) {
+  const auto& boundary = profile.boundary;
+  std::string text;
+  const auto line = [&](const std::string& name, const std::string& value) {
+    text += fmt::format("{:<12} {}\n", name, value);
+  };
+  line("boundary", fmt::format("{}, {} forward and {} back per micro-batch, {} to synchronise per step",
+                               boundary.codec, bytes_text(static_cast<double>(boundary.bytes_forward)),
+                               bytes_text(static_cast<double>(boundary.bytes_backward)),
+                               bytes_text(boundary.bytes_sync_up + boundary.bytes_sync_down)));
+  line("forward", fmt::format("encode {} ms, decode {} ms", milliseconds(boundary.encode),
+                              milliseconds(boundary.decode)));
+  line("backward", fmt::format("encode {} ms, decode {} ms", milliseconds(boundary.encode_gradient),
+                               milliseconds(boundary.decode_gradient)));
+  line("per step", fmt::format("update {} ms", milliseconds(boundary.update)));
+  if (profile.link.bandwidth == 0.0) {
+    line("link", "not measured on one rank");
+  } else {
+    line("link",
+         fmt::format("{}bit/s, {:.1f} us, {}bit/s each way at once: {}", with_prefix(profile.link.bandwidth),
+                     1e6 * profile.link.latency, with_prefix(profile.link.bandwidth_both),
+                     profile.link.duplex() ? "full duplex" : "shared"));
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string profiled_model(const Settings& settings) {
@@ -89,7 +115,7 @@ std::string profiled_model(const Settings& settings) {
 
 template <class T>
 ExitCode profile_command(MPI_Comm communicator, const CommandLine& line, const Deck& deck,
-                         const Settings& settings, const codec::Codec<T>& /*codec*/) {
+                         const Settings& settings, const codec::Codec<T>& codec) {
   const bool is_root = rank_of(communicator) == 0;
   const fs::path path = line.output.value_or(settings.output.directory + "/profile.h5");
   std::optional<PendingFile> file;
@@ -107,11 +133,17 @@ ExitCode profile_command(MPI_Comm communicator, const CommandLine& line, const D
   profile.tokens = std::int64_t{setup.sequences} * setup.model.context;
   agree(communicator, [&] {
     pipeline::measure_layers<T>(exec, setup, effort, profile);
+    profile.boundary = pipeline::measure_boundary<T>(exec, setup, codec, effort);
+    profile.boundary.codec = deck.table("codec").optional("name", "none", "what crosses a boundary");
+  });
+  profile.link = pipeline::measure_link(exec, communicator);
+  agree(communicator, [&] {
     if (is_root) file->save(profile);
   });
-  if (is_root)
-    fmt::print("{}\n{}\n{}profile      {}\n", profile.model, profile.hardware, layers_text(profile),
-               path.string());
+  if (is_root) {
+    fmt::print("{}\n{}\n{}{}profile      {}\n", profile.model, profile.hardware, layers_text(profile),
+               boundary_text(profile), path.string());
+  }
   return ExitCode::done;
 }
 

@@ -1,11 +1,11 @@
 #pragma once
 // A stage whose passes are timed layer by layer.
 
-#include "strait/core/host_mirror.hpp"
-#include "strait/core/random.hpp"
 #include "strait/core/timer.hpp"
 #include "strait/model/stage.hpp"
 #include "strait/pipeline/config.hpp"
+
+#include "random_tokens.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -29,8 +29,8 @@ class LapStage {
                 .split_backward = split_backward,
                 .seed = setup.seed,
                 .between_layers = [this] { lap(); }}) {
-    fill_tokens(stage_.ids(0), 0);
-    fill_tokens(stage_.targets(0), 1);
+    random_tokens(exec, stage_.ids(0), setup.model.vocab, 0);
+    random_tokens(exec, stage_.targets(0), setup.model.vocab, 1);
   }
 
   Laps forward() {
@@ -54,15 +54,6 @@ class LapStage {
   static Laps reversed(Laps laps) {
     std::reverse(laps.begin(), laps.end());
     return laps;
-  }
-
-  void fill_tokens(const MutableTokenIds& ids, std::uint64_t stream) {
-    const Philox random(1, stream);
-    auto host = host_like(ids);
-    for (std::size_t i = 0; i < host.extent(0); ++i) {
-      host(i) = static_cast<std::int32_t>(random.uniform(i) * stage_.config().vocab);
-    }
-    to_device(exec_, ids, host);
   }
 
   void lap() {

@@ -1,5 +1,6 @@
 """strait profile: a file of measurements, for the deck's model and nothing trained."""
 import pathlib
+import subprocess
 import sys
 import unittest
 
@@ -45,6 +46,24 @@ class Profile(StraitTestCase):
         self.assertIn("hidden 16", attributes["model"])
         self.assertEqual(list(numbers["link/bandwidth"]), [0], "one rank has no link")
         self.assertFalse(self.output.exists(), "nothing is trained")
+
+    def test_a_boundary_has_the_bytes_of_a_run_and_ranks_have_a_link(self):
+        codec = self.sets(codec__name="mapl", codec__rank=4, codec__projector_interval=1)
+        numbers, _ = self.profile(*codec, ranks=2)
+        run = self.command(*codec, "--output", self.folder / "run", ranks=2)
+        run.remove("profile")
+        subprocess.run(run, check=True, capture_output=True)
+        with h5py.File(self.folder / "run/metrics.h5") as file:
+            boundary = file["boundary/0"]
+            micro_batches = 2
+            self.assertEqual(numbers["boundary/bytes_forward"][0] * micro_batches, boundary["bytes_forward"][-1])
+            self.assertEqual(numbers["boundary/bytes_backward"][0] * micro_batches, boundary["bytes_backward"][-1])
+            self.assertEqual(numbers["boundary/bytes_sync_up"][0] + numbers["boundary/bytes_sync_down"][0],
+                             boundary["bytes_sync"][-1])
+        for name in ("encode", "decode", "encode_gradient", "decode_gradient", "update"):
+            self.assertGreater(numbers[f"boundary/{name}"][0, 0], 0, name)
+        self.assertGreater(numbers["link/bandwidth"][0], 1e6)
+        self.assertGreater(numbers["link/bandwidth_both"][0], 1e6)
 
     def test_without_output_it_lies_in_the_output_folder(self):
         self.succeed(ranks=1)

@@ -1,10 +1,14 @@
 #pragma once
 // Measures a profile with the code that trains: stages, codec ends, optimisers and transports.
 
+#include "strait/codec/codec.hpp"
 #include "strait/pipeline/config.hpp"
 #include "strait/pipeline/profile.hpp"
 #include "strait/pipeline/transport.hpp"
 
+#include <mpi.h>
+
+#include <cstdint>
 #include <vector>
 
 namespace strait::pipeline {
@@ -26,5 +30,28 @@ struct Effort {
 template <class T>
 void measure_layers(const ExecutionSpace& exec, const PipelineSetup& setup, const Effort& effort,
                     Profile& profile);
+
+/// A boundary between two stages of one block each, with the micro-batches per step of `setup` and random
+/// activations: what both ends do in whole periods of their synchronisation, and what the transport counts.
+/// What `update` comes to is the mean of each period. `codec` is for the model of `setup`; its name is left
+/// to the caller.
+template <class T>
+BoundaryProfile measure_boundary(const ExecutionSpace& exec, const PipelineSetup& setup,
+                                 const codec::Codec<T>& codec, const Effort& effort);
+
+/// One message size of a ping-pong.
+struct LinkSample {
+  std::int64_t bytes = 0;
+  double seconds = 0.0;  ///< one way
+};
+
+/// Latency and bandwidth of the line through `samples`, each weighted by its relative error: two or more, of
+/// different sizes.
+LinkProfile fit_link(const std::vector<LinkSample>& samples);
+
+/// The link between neighbours as a transport over `communicator` finds it: messages of growing size to and
+/// fro, then both ways at once. One pair after the other; the slowest in each respect counts. Nothing is
+/// measured on one rank. Collective.
+LinkProfile measure_link(const ExecutionSpace& exec, MPI_Comm communicator);
 
 }  // namespace strait::pipeline
