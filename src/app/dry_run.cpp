@@ -22,7 +22,7 @@ template <class T>
 std::string describe_run(const Settings& settings, const codec::Codec<T>& codec) {
   const auto& model = settings.model;
   const auto setup = settings.pipeline_setup();
-  const pipeline::TrainingPlan plan(setup, setup.stages());
+  const pipeline::TrainingPlan plan(setup);
 
   const double tokens = static_cast<double>(settings.tokens_per_step());
   const double steps = static_cast<double>(settings.run.steps);
@@ -42,15 +42,22 @@ std::string describe_run(const Settings& settings, const codec::Codec<T>& codec)
        fmt::format("{} steps, {}tokens ({:.1f} per parameter), {}FLOP", settings.run.steps,
                    with_prefix(tokens * steps), tokens * steps / static_cast<double>(model.parameters()),
                    with_prefix(tokens * steps * model.flops_per_token())));
-  line("schedule", fmt::format("{}, {} stages", setup.schedule, setup.stages()));
+  line("schedule", fmt::format("{}, {} stages{}", setup.schedule, setup.ranks(),
+                               setup.chunks > 1 ? fmt::format(" of {} runs of layers", setup.chunks) : ""));
 
-  for (int stage = 0; stage < setup.stages(); ++stage) {
-    const std::int64_t parameters = model::stage_layout(model, setup.spans[stage]).size();
-    const std::int64_t bytes = pipeline::StageUnit<T>::bytes_needed(setup, plan, stage, codec);
-    line(fmt::format("stage {}", stage),
-         fmt::format("{}, {}parameters, {} micro-batches in flight, {}", span_text(setup.spans[stage]),
-                     with_prefix(static_cast<double>(parameters)), plan.slots_of(stage),
-                     bytes_text(static_cast<double>(bytes))));
+  for (int rank = 0; rank < setup.ranks(); ++rank) {
+    std::string spans, in_flight;
+    std::int64_t parameters = 0, bytes = 0;
+    for (int stage = rank; stage < setup.stages(); stage += setup.ranks()) {
+      const char* separator = stage > rank ? ", " : "";
+      spans += separator + span_text(setup.spans[stage]);
+      in_flight += fmt::format("{}{}", stage > rank ? " + " : "", plan.slots_of(stage));
+      parameters += model::stage_layout(model, setup.spans[stage]).size();
+      bytes += pipeline::StageUnit<T>::bytes_needed(setup, plan, stage, codec);
+    }
+    line(fmt::format("stage {}", rank), fmt::format("{}, {}parameters, {} micro-batches in flight, {}", spans,
+                                                    with_prefix(static_cast<double>(parameters)), in_flight,
+                                                    bytes_text(static_cast<double>(bytes))));
   }
   for (int boundary = 0; boundary + 1 < setup.stages(); ++boundary) {
     const auto shape = pipeline::boundary_shape(setup, boundary, 1);

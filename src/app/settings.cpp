@@ -34,10 +34,15 @@ Settings Settings::from_deck(const Deck& deck) {
 }
 
 pipeline::PipelineSetup Settings::pipeline_setup() const {
+  if (pipeline.chunks > 1 && pipeline.virtual_stages() > model.layers) {
+    fail(ExitCode::deck, "[pipeline] chunks: {} stages of {} runs need {} layers, [model] layers is {}",
+         pipeline.stages, pipeline.chunks, pipeline.virtual_stages(), model.layers);
+  }
   pipeline::PipelineSetup setup;
   setup.model = model;
-  setup.spans = model::split_layers(model, pipeline.stages, pipeline.split);
+  setup.spans = model::split_layers(model, pipeline.virtual_stages(), pipeline.split);
   setup.schedule = pipeline.schedule;
+  setup.chunks = pipeline.chunks;
   setup.sequences = training.micro_batch;
   setup.micro_batches = training.micro_batches();
   setup.recompute = training.recompute;

@@ -114,10 +114,9 @@ std::vector<TraceRecord> gather_trace(MPI_Comm communicator, pipeline::Pipeline<
   for (auto& executor : pipeline.executors()) {
     const auto& trace = executor->trace();
     for (const auto& entry : trace) {
-      const int chunk_stage =
-          entry.action.chunk * executor->transport().size() + executor->transport().rank();
+      const int stage = executor->units()[entry.action.chunk].index();
       mine.insert(mine.end(),
-                  {static_cast<double>(chunk_stage), static_cast<double>(entry.action.kind),
+                  {static_cast<double>(stage), static_cast<double>(entry.action.kind),
                    static_cast<double>(entry.action.micro_batch), entry.start - trace.front().start,
                    entry.end - trace.front().start, entry.waited});
     }

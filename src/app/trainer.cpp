@@ -30,7 +30,7 @@ Trainer<T>::Trainer(const ExecutionSpace& exec, MPI_Comm communicator, const Com
       settings_(settings),
       codec_(codec),
       store_(settings.output.directory + "/checkpoints", settings.checkpoint.keep),
-      log_(communicator, settings.pipeline.stages, settings.pipeline.stages - 1) {
+      log_(communicator, settings.pipeline.stages, settings.pipeline.virtual_stages() - 1) {
   agree(communicator_, [&] { feed_.emplace(settings_); });
   open_output(communicator_, settings_.output.directory, store_, line_.restart);
   agree(communicator_, [&] {  // transports meet before anything can fail on one rank alone
@@ -253,7 +253,7 @@ template <class T>
 void Trainer<T>::write_diagnostics() {
   const Stopwatch watch;
   const auto rows =
-      gather_diagnostics(exec_, communicator_, *pipeline_, codec_, settings_.pipeline.stages - 1);
+      gather_diagnostics(exec_, communicator_, *pipeline_, codec_, settings_.pipeline.virtual_stages() - 1);
   agree(communicator_, [&] {
     if (!is_root()) return;
     for (std::size_t p = 0; p < rows.size(); ++p) {

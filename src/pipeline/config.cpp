@@ -1,13 +1,21 @@
 #include "strait/pipeline/config.hpp"
 
+#include "strait/pipeline/schedule.hpp"
+
 namespace strait::pipeline {
 
 PipelineConfig PipelineConfig::from_deck(Table table) {
   PipelineConfig config;
   config.stages = table.at_least("stages", table.optional("stages", 1, "runs of layers, one per rank"), 1);
-  config.schedule = table.choice("schedule", {"gpipe", "1f1b"}, "order of forwards and backwards in a step");
-  if (const auto split =
-          table.automatic<std::vector<int>>("split", "layers per stage, or \"auto\": balanced by cost")) {
+  config.schedule = table.choice("schedule", {"gpipe", "1f1b", "interleaved", "zb-h1"},
+                                 "order of forwards and backwards in a step");
+  config.chunks = table.at_least(
+      "chunks",
+      table.optional("chunks", 1,
+                     "runs of layers per stage: stage s of P has runs s, s + P, ... (interleaved)"),
+      1);
+  if (const auto split = table.automatic<std::vector<int>>(
+          "split", "layers per run, first to last, or \"auto\": balanced by cost")) {
     config.split = *split;
   }
   const int emulated = table.at_least(
@@ -15,8 +23,16 @@ PipelineConfig PipelineConfig::from_deck(Table table) {
       table.optional("emulate_stages", 0, "P runs P stages on one rank, with their boundaries; 0: off"), 0);
   config.emulated = emulated > 0;
   if (config.emulated) config.stages = emulated;
-  if (!config.split.empty() && static_cast<int>(config.split.size()) != config.stages) {
-    table.reject("split", fmt::format("lists {} stages, expected {}", config.split.size(), config.stages));
+  if (config.chunks > 1 && !takes_chunks(config.schedule)) {
+    table.reject("chunks",
+                 fmt::format("is {}, expected 1 with schedule \"{}\"", config.chunks, config.schedule));
+  }
+  if (config.chunks > 1 && config.stages == 1) {
+    table.reject("chunks", fmt::format("is {}, expected 1 with one stage", config.chunks));
+  }
+  if (!config.split.empty() && static_cast<int>(config.split.size()) != config.virtual_stages()) {
+    table.reject("split", fmt::format("lists {} runs of layers, expected {}", config.split.size(),
+                                      config.virtual_stages()));
   }
   return config;
 }

@@ -36,9 +36,10 @@ Executor<T>::Executor(const ExecutionSpace& exec, const PipelineSetup& setup, co
       setup_(setup),
       transport_(transport),
       reduction_(transport),
-      training_(setup, transport.size()),
-      evaluation_(proven(evaluation_schedule(transport.size(), 1))),
-      next_token_schedule_(proven(pipeline::next_token_schedule(transport.size()))) {
+      training_(setup),
+      evaluation_(proven(evaluation_schedule(setup.ranks(), 1, schedule_options(setup)))),
+      next_token_schedule_(proven(pipeline::next_token_schedule(setup.ranks(), schedule_options(setup)))) {
+  ensure(transport.size() == setup.ranks(), "as many ranks as the schedule has");
   const int chunks = training_.schedule.chunks;
   units_.reserve(chunks);
   for (int chunk = 0; chunk < chunks; ++chunk) {
@@ -58,7 +59,7 @@ void Executor<T>::begin_step(const StepInfo& info, BatchSource source) {
 template <class T>
 void Executor<T>::begin_evaluation(int micro_batches, BatchSource source, Crossing crossing) {
   if (micro_batches != evaluation_.micro_batches) {
-    evaluation_ = proven(evaluation_schedule(transport_.size(), micro_batches));
+    evaluation_ = proven(evaluation_schedule(setup_.ranks(), micro_batches, schedule_options(setup_)));
   }
   loss_sum_ = 0.0;
   begin(evaluation_, Mode::evaluation, std::move(source), crossing);
@@ -225,11 +226,11 @@ bool Executor<T>::reduce(const Action& action) {
 
 template <class T>
 RankRecord Executor<T>::own_record(const Action& action) {
-  if (action.kind == loss_reduce) return {.loss = loss_sum_, .token = next_token_};
-  RankRecord record{.vote = info_.vote ? info_.vote() : 0};
+  if (action.kind == loss_reduce) return {.loss = loss_sum_, .token = next_token_, .sums_of_squares = {}};
+  RankRecord record{.vote = info_.vote ? info_.vote() : 0, .sums_of_squares = {}};
   for (StageUnit<T>& unit : units_) {
     unit.project_gradients();
-    record.sum_of_squares += unit.gradient_sum_of_squares();
+    record.sums_of_squares.push_back(unit.gradient_sum_of_squares());
     if (unit.is_last()) record.loss = unit.stage().take_loss();
   }
   return record;
@@ -239,10 +240,17 @@ template <class T>
 void Executor<T>::set_result(double loss, const std::vector<RankRecord>& records) {
   result_ = StepResult();
   double sum_of_squares = 0.0;
-  for (const RankRecord& record : records) {
-    sum_of_squares += record.sum_of_squares;
-    result_.rank_gradient_norms.push_back(std::sqrt(record.sum_of_squares));
-    result_.votes.push_back(record.vote);
+  std::vector<double> of_ranks(records.size());
+  // In the order of the stages, so that ranks with several chunks add up as one rank per stage does.
+  for (std::size_t chunk = 0; chunk < units_.size(); ++chunk) {
+    for (std::size_t rank = 0; rank < records.size(); ++rank) {
+      sum_of_squares += records[rank].sums_of_squares[chunk];
+      of_ranks[rank] += records[rank].sums_of_squares[chunk];
+    }
+  }
+  for (std::size_t rank = 0; rank < records.size(); ++rank) {
+    result_.rank_gradient_norms.push_back(std::sqrt(of_ranks[rank]));
+    result_.votes.push_back(records[rank].vote);
   }
   result_.loss = loss;
   result_.gradient_norm = std::sqrt(sum_of_squares);

@@ -14,7 +14,7 @@ Pipeline<T>::Pipeline(const ExecutionSpace& exec, const PipelineSetup& setup, co
 
 template <class T>
 Pipeline<T>::Pipeline(const ExecutionSpace& exec, const PipelineSetup& setup, const codec::Codec<T>& codec)
-    : transports_(loopback_transports(exec, setup.stages(), setup.stages() - 1)) {
+    : transports_(loopback_transports(exec, setup.ranks(), setup.stages() - 1)) {
   for (const auto& transport : transports_) {
     executors_.push_back(std::make_unique<Executor<T>>(exec, setup, codec, *transport));
   }

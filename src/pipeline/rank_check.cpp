@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <string>
 
 namespace strait::pipeline::verifier_detail {
 namespace {
@@ -25,6 +26,8 @@ class RankCheck {
         rank_(rank),
         trains_(std::any_of(list().begin(), list().end(),
                             [](const Action& action) { return action.kind == ActionKind::step; })),
+        one_step_(std::count_if(list().begin(), list().end(),
+                                [](const Action& action) { return action.kind == ActionKind::step; }) == 1),
         chunks_(schedule.chunks) {}
 
   /// Slots needed per chunk.
@@ -35,6 +38,7 @@ class RankCheck {
         ++steps_;
         for (Chunk& chunk : chunks_) chunk.unused_gradients = false;
       }
+      if (action.kind == codec_sync_up || action.kind == codec_sync_down) synchronise(action);
       if (action.micro_batch >= 0) visit(action);
     }
     std::vector<int> slots;
@@ -42,6 +46,7 @@ class RankCheck {
       check_complete(c);
       slots.push_back(chunks_[c].slots);
     }
+    check_synchronised();
     return slots;
   }
 
@@ -50,6 +55,7 @@ class RankCheck {
     std::map<int, Progress> micro_batches;
     std::map<int, int> owner_of_slot;
     std::map<int, int> uses_left;
+    int uses_left_in_all = 0;
     int output_gradient = -1;  ///< micro-batch whose gradient waits for backward
     int input_gradient = -1;   ///< micro-batch whose gradient waits to be sent
     bool unused_gradients = false;
@@ -64,6 +70,7 @@ class RankCheck {
       if (action.micro_batch < 0) continue;
       require(action.micro_batch < schedule_.micro_batches, rank_, action, "no such micro-batch");
       ++chunks_[action.chunk].uses_left[action.micro_batch];
+      ++chunks_[action.chunk].uses_left_in_all;
     }
   }
 
@@ -115,7 +122,40 @@ class RankCheck {
       default:
         require(false, rank_, action, "this action belongs to no micro-batch");
     }
+    --chunk.uses_left_in_all;
     if (--chunk.uses_left[action.micro_batch] == 0) chunk.owner_of_slot.erase(action.slot);
+  }
+
+  /// Of the boundary on either side of a chunk.
+  void synchronise(const Action& action) {
+    const int boundary = stage(action);
+    require(action.boundary == boundary || action.boundary == boundary - 1, rank_, action,
+            "not a boundary of this stage");
+    const bool up = action.kind == codec_sync_up;
+    std::vector<int>& before = up ? synchronised_up_ : synchronised_down_;
+    const auto expect = [&](bool condition, const char* what) {
+      if (!condition && out_of_turn_.empty()) out_of_turn_ = describe(rank_, action) + ": " + what;
+    };
+    expect(up == (steps_ == 0), up ? "it comes after the step" : "it comes before the step");
+    expect(!up || chunks_[action.chunk].uses_left_in_all == 0, "messages of the step come after it");
+    expect(!up || before.empty() || action.boundary < before.back(),
+           "the boundaries synchronise in another order");
+    before.push_back(action.boundary);
+  }
+
+  void check_synchronised() const {
+    if (!one_step_) return;
+    if (!out_of_turn_.empty()) throw Fault{out_of_turn_};
+    std::vector<int> wanted;
+    for (int c = 0; c < schedule_.chunks; ++c) {
+      const int boundary = schedule_.virtual_stage(rank_, c);
+      if (boundary > 0) wanted.push_back(boundary - 1);
+      if (boundary + 1 < schedule_.virtual_stages()) wanted.push_back(boundary);
+    }
+    for (std::vector<int> found : {synchronised_up_, synchronised_down_}) {
+      std::sort(found.begin(), found.end());
+      if (found != wanted) throw Fault{fmt::format("rank {}: not each boundary synchronises once", rank_)};
+    }
   }
 
   void visit_backward(const Action& action, Chunk& chunk, Progress& state) {
@@ -176,7 +216,10 @@ class RankCheck {
   const Schedule& schedule_;
   int rank_;
   bool trains_;
+  bool one_step_;  ///< all micro-batches share it
   std::vector<Chunk> chunks_;
+  std::vector<int> synchronised_up_, synchronised_down_;  ///< boundaries, in order
+  std::string out_of_turn_;                               ///< the first of them that is
   int steps_ = 0;
 };
 

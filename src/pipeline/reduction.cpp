@@ -1,18 +1,11 @@
 #include "strait/pipeline/reduction.hpp"
 
-#include <array>
-
 namespace strait::pipeline {
-namespace {
-
-constexpr std::size_t entries = 4;
-
-}  // namespace
 
 void Reduction::start(const RankRecord& record) {
-  const std::array<double, entries> numbers = {record.sum_of_squares, record.loss,
-                                               static_cast<double>(record.vote),
-                                               static_cast<double>(record.token)};
+  std::vector<double> numbers = {record.loss, static_cast<double>(record.vote),
+                                 static_cast<double>(record.token)};
+  numbers.insert(numbers.end(), record.sums_of_squares.begin(), record.sums_of_squares.end());
   transport_.start_gather(numbers);
   started_ = true;
 }
@@ -21,10 +14,11 @@ std::optional<std::vector<RankRecord>> Reduction::finish() {
   std::vector<double> numbers;
   if (!transport_.gather_done(numbers)) return std::nullopt;
   started_ = false;
+  const std::size_t length = numbers.size() / transport_.size();
   std::vector<RankRecord> records;
-  for (std::size_t i = 0; i < numbers.size(); i += entries) {
-    records.push_back({numbers[i], numbers[i + 1], static_cast<int>(numbers[i + 2]),
-                       static_cast<std::int32_t>(numbers[i + 3])});
+  for (auto entry = numbers.begin(); entry != numbers.end(); entry += length) {
+    records.push_back({entry[0], static_cast<int>(entry[1]), static_cast<std::int32_t>(entry[2]),
+                       std::vector<double>(entry + 3, entry + length)});
   }
   return records;
 }

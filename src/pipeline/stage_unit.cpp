@@ -49,7 +49,7 @@ template <class T>
 StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, const TrainingPlan& plan,
                         int index, const codec::Codec<T>& codec, Transport& transport)
     : exec_(exec), index_(index), is_last_(index == setup.stages() - 1) {
-  const auto rank_of = [&](int stage) { return stage % transport.size(); };
+  const auto rank_of = [&](int stage) { return plan.schedule.rank_of(stage); };
   model::StageOptions options = stage_options(setup, plan, index);
   if (!is_first()) {
     const auto shape = boundary_shape(setup, index - 1, options.slots);

@@ -81,7 +81,7 @@ class Simulation {
     const int stage = schedule_.virtual_stage(rank, action.chunk);
     require(action.boundary == (downstream ? stage : stage - 1), rank, action,
             "not a boundary of this stage");
-    require(action.peer == (downstream ? stage + 1 : stage - 1) % schedule_.stages, rank, action,
+    require(action.peer == schedule_.rank_of(downstream ? stage + 1 : stage - 1), rank, action,
             "the other side is another rank");
     if (!on_the_way_.emplace(channel(action), OnTheWay{action, rank}).second) return false;
     ++next_[rank];
@@ -116,6 +116,7 @@ class Simulation {
       }
       if (here.size() != wanted) continue;
       if (kind == tied_reduce) {
+        for (const int rank : here) require(holds_tied_table(rank), rank, current(rank), "it has no copy");
         require(current(here[0]).peer == here[1] && current(here[1]).peer == here[0], here[0],
                 current(here[0]), "the other copy is at another rank");
       }
@@ -123,6 +124,11 @@ class Simulation {
       moved = true;
     }
     return moved;
+  }
+
+  bool holds_tied_table(int rank) const {
+    const int stage = schedule_.virtual_stage(rank, current(rank).chunk);
+    return stage == 0 || stage == schedule_.virtual_stages() - 1;
   }
 
   const Schedule& schedule_;

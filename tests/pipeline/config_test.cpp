@@ -28,6 +28,13 @@ TEST(PipelineConfig, ReadsEveryKey) {
   EXPECT_EQ(config.schedule, "1f1b");
   EXPECT_EQ(config.split, (std::vector<int>{2, 1, 1}));
   EXPECT_TRUE(config_of("split = 'auto'").split.empty());
+  const PipelineConfig chunked =
+      config_of("stages = 2\nschedule = 'interleaved'\nchunks = 2\nsplit = [2, 1, 1, 1]");
+  EXPECT_EQ(chunked.chunks, 2);
+  EXPECT_EQ(chunked.virtual_stages(), 4);
+  EXPECT_EQ(chunked.ranks(), 2);
+  EXPECT_EQ(config_of("stages = 2\nschedule = 'interleaved'").chunks, 1);
+  EXPECT_EQ(config_of("stages = 2\nschedule = 'zb-h1'").schedule, "zb-h1");
 }
 
 TEST(PipelineConfig, EmulatedStagesReplaceStages) {
@@ -40,9 +47,16 @@ TEST(PipelineConfig, RefusesBadValues) {
   test::expect_error(ExitCode::deck, "deck:2:1: [pipeline] stages", [] { config_of("stages = 0"); });
   test::expect_error(ExitCode::deck, "[pipeline] emulate_stages", [] { config_of("emulate_stages = -1"); });
   test::expect_error(ExitCode::deck, "[pipeline] schedule", [] { config_of("schedule = 'zigzag'"); });
-  test::expect_error(ExitCode::deck, "[pipeline] split: lists 2 stages, expected 3",
+  test::expect_error(ExitCode::deck, "[pipeline] split: lists 2 runs of layers, expected 3",
                      [] { config_of("stages = 3\nsplit = [2, 2]"); });
-  test::expect_error(ExitCode::deck, "chunks", [] { config_of("chunks = 2"); });
+  test::expect_error(ExitCode::deck, "[pipeline] split: lists 2 runs of layers, expected 4",
+                     [] { config_of("stages = 2\nschedule = 'interleaved'\nchunks = 2\nsplit = [2, 2]"); });
+  test::expect_error(ExitCode::deck, "[pipeline] chunks: is 2, expected 1 with schedule \"1f1b\"",
+                     [] { config_of("stages = 2\nschedule = '1f1b'\nchunks = 2"); });
+  test::expect_error(ExitCode::deck, "[pipeline] chunks: is 2, expected 1 with one stage",
+                     [] { config_of("schedule = 'interleaved'\nchunks = 2"); });
+  test::expect_error(ExitCode::deck, "[pipeline] chunks",
+                     [] { config_of("stages = 2\nschedule = 'interleaved'\nchunks = 0"); });
 }
 
 }  // namespace

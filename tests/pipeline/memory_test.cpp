@@ -15,19 +15,20 @@ using pipeline::TrainingPlan;
 template <class T>
 void expect_planned(const PipelineSetup& setup, const codec::Codec<T>& codec) {
   const ExecutionSpace exec;
-  const TrainingPlan plan(setup, setup.stages());
-  std::vector<std::int64_t> planned;
+  const TrainingPlan plan(setup);
+  std::vector<std::int64_t> planned(setup.ranks());
   std::int64_t total = 0;
   for (int stage = 0; stage < setup.stages(); ++stage) {
-    planned.push_back(StageUnit<T>::bytes_needed(setup, plan, stage, codec));
-    total += planned.back();
+    const std::int64_t bytes = StageUnit<T>::bytes_needed(setup, plan, stage, codec);
+    planned[plan.schedule.rank_of(stage)] += bytes;
+    total += bytes;
   }
   const AllocationCount count;
   Pipeline<T> pipeline(exec, setup, codec);
   EXPECT_EQ(count.live_bytes(), total);
   const auto expect_reported = [&] {
-    for (int stage = 0; stage < setup.stages(); ++stage) {
-      EXPECT_EQ(pipeline.executors()[stage]->memory_bytes(), planned[stage]) << "stage " << stage;
+    for (int rank = 0; rank < setup.ranks(); ++rank) {
+      EXPECT_EQ(pipeline.executors()[rank]->memory_bytes(), planned[rank]) << "rank " << rank;
     }
   };
   expect_reported();
@@ -61,6 +62,11 @@ TEST_P(PlannedMemory, IsAllocatedAndReported) {
       setup.recompute = true;
       setup.schedule = "gpipe";
       expect_planned<double>(setup, *codec::codec_from_deck<double>(deck.table("codec"), setup.model.hidden));
+      for (const PipelineCase& c :
+           {PipelineCase{.stages = 3, .schedule = "zb-h1", .tied = tied},
+            PipelineCase{.stages = 2, .schedule = "interleaved", .tied = tied, .chunks = 2}}) {
+        expect_planned<float>(setup_of(c), *codec::codec_from_deck<float>(deck.table("codec"), 16));
+      }
     }
   }
 }

@@ -5,6 +5,7 @@
 #include "strait/codec/quantised.hpp"
 #include "strait/codec/top_k.hpp"
 
+#include "support/codec_decks.hpp"
 #include "support/pipeline_statistics.hpp"
 #include "support/pipelines.hpp"
 #include "support/projection.hpp"
@@ -46,9 +47,13 @@ class MpiEquality : public ::testing::Test {
     EXPECT_EQ(found_bytes.tied, wanted_bytes.tied);
     EXPECT_EQ(found_bytes.ranks.size(), static_cast<std::size_t>(ranks_));
 
-    const auto& mine = distributed.executors()[0]->units()[0].stage().weights();
-    const auto& theirs = emulated.executors()[rank_]->units()[0].stage().weights();
-    EXPECT_EQ(relative_difference(exec_, mine, theirs), 0.0);
+    auto& mine = distributed.executors()[0]->units();
+    auto& theirs = emulated.executors()[rank_]->units();
+    ASSERT_EQ(mine.size(), theirs.size());
+    for (std::size_t chunk = 0; chunk < mine.size(); ++chunk) {
+      EXPECT_EQ(relative_difference(exec_, mine[chunk].stage().weights(), theirs[chunk].stage().weights()),
+                0.0);
+    }
   }
 
   ExecutionSpace exec_;
@@ -66,6 +71,32 @@ TEST_F(MpiEquality, EveryScheduleIsBitwiseTheEmulatedOne) {
         expect_equal<float>(setup_of(c), exact_codec<float>());
       }
     }
+  }
+}
+
+TEST_F(MpiEquality, ChunksAndSplitBackwardsAreBitwiseTheEmulatedOnesWithEveryCodec) {
+  for (const char* text : every_codec) {
+    SCOPED_TRACE(text);
+    const auto codec = codec_of<float>(text);
+    const PipelineCase c{.stages = ranks_, .micro_batches = ranks_ + 1, .layers = 2 * ranks_ + 1};
+    PipelineCase interleaved = c, split = c;
+    interleaved.schedule = "interleaved";
+    interleaved.chunks = 2;
+    expect_equal<float>(setup_of(interleaved), *codec);
+    split.schedule = "zb-h1";
+    expect_equal<float>(setup_of(split), *codec);
+  }
+}
+
+TEST_F(MpiEquality, ChunksWithTiedTablesAreBitwiseTheEmulatedOnes) {
+  for (const int chunks : {1, 2, 3}) {
+    const PipelineCase c{.stages = ranks_,
+                         .schedule = "interleaved",
+                         .micro_batches = 5,
+                         .tied = true,
+                         .layers = 3 * ranks_,
+                         .chunks = chunks};
+    expect_equal<double>(setup_of(c), exact_codec<double>());
   }
 }
 

@@ -21,13 +21,15 @@ struct PipelineCase {
   std::vector<int> split = {};
   double clip = 1.0;
   std::string optimizer = "adamw";
+  int chunks = 1;  ///< per stage
 };
 
 inline pipeline::PipelineSetup setup_of(const PipelineCase& c) {
   pipeline::PipelineSetup setup;
   setup.model = tiny_llama(c.layers, c.tied);
-  setup.spans = model::split_layers(setup.model, c.stages, c.split);
+  setup.spans = model::split_layers(setup.model, c.stages * c.chunks, c.split);
   setup.schedule = c.schedule;
+  setup.chunks = c.chunks;
   setup.sequences = 2;
   setup.micro_batches = c.micro_batches;
   setup.seed = 7;

@@ -14,21 +14,24 @@ namespace strait::pipeline {
 /// Everything of [pipeline].
 struct PipelineConfig {
   int stages = 1;
-  std::string schedule;    ///< gpipe or 1f1b
-  std::vector<int> split;  ///< layers per stage; empty: balanced by cost
+  std::string schedule;    ///< gpipe, 1f1b, interleaved or zb-h1
+  int chunks = 1;          ///< runs of layers per stage
+  std::vector<int> split;  ///< layers per run; empty: balanced by cost
   bool emulated = false;   ///< all stages on one rank, through the loopback transport
 
   int ranks() const { return emulated ? 1 : stages; }  ///< of MPI
+  int virtual_stages() const { return stages * chunks; }
 
-  /// Reads stages, schedule, split and emulate_stages, which replaces stages when it is not 0.
+  /// Reads stages, schedule, chunks, split and emulate_stages, which replaces stages when it is not 0.
   static PipelineConfig from_deck(Table table);
 };
 
 /// One pipeline: the same on every rank.
 struct PipelineSetup {
   model::LlamaConfig model;
-  std::vector<model::StageSpan> spans;  ///< one per stage
+  std::vector<model::StageSpan> spans;  ///< one per virtual stage
   std::string schedule = "gpipe";
+  int chunks = 1;          ///< virtual stages per rank
   int sequences = 1;       ///< per micro-batch
   int micro_batches = 1;   ///< per step
   bool recompute = false;  ///< run each block's forward again in its backward
@@ -38,7 +41,8 @@ struct PipelineSetup {
   /// instead of computing (TimedStage). Empty: they compute.
   std::vector<LayerProfile> timed_layers = {};
 
-  int stages() const { return static_cast<int>(spans.size()); }
+  int stages() const { return static_cast<int>(spans.size()); }  ///< virtual ones
+  int ranks() const { return stages() / chunks; }
 };
 
 }  // namespace strait::pipeline

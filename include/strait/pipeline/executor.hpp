@@ -68,8 +68,8 @@ struct Statistics {
 template <class T>
 class Executor {
  public:
-  /// The stages of setup.spans whose number modulo transport.size() is transport.rank(). Refuses messages
-  /// that are too long: Error(ExitCode::deck).
+  /// The virtual stages of rank transport.rank() of setup.ranks(). Refuses messages that are too long:
+  /// Error(ExitCode::deck).
   Executor(const ExecutionSpace& exec, const PipelineSetup& setup, const codec::Codec<T>& codec,
            Transport& transport);
 

@@ -12,11 +12,11 @@ namespace strait::pipeline {
 template <class T>
 class Pipeline {
  public:
-  /// This rank of a pipeline with setup.stages() / size(communicator) stages per rank. Collective.
+  /// This rank of a pipeline of setup.ranks() ranks, which `communicator` must have. Collective.
   Pipeline(const ExecutionSpace& exec, const PipelineSetup& setup, const codec::Codec<T>& codec,
            MPI_Comm communicator, WaitHook hook = {});
 
-  /// One rank per stage, all in this process, through the loopback transport.
+  /// All ranks, in this process, through the loopback transport.
   Pipeline(const ExecutionSpace& exec, const PipelineSetup& setup, const codec::Codec<T>& codec);
 
   // These are collective: all ranks call them alike, and get the same results bit for bit.

@@ -12,10 +12,10 @@ namespace strait::pipeline {
 
 /// Values that do not apply stay as they are.
 struct RankRecord {
-  double sum_of_squares = 0.0;  ///< of the gradients of the rank's own parameters
-  double loss = 0.0;            ///< sum over tokens, nats; on the last stage
+  double loss = 0.0;  ///< sum over tokens, nats; on the last stage
   int vote = 0;
-  std::int32_t token = -1;  ///< chosen; on the last stage
+  std::int32_t token = -1;              ///< chosen; on the last stage
+  std::vector<double> sums_of_squares;  ///< of the gradients of each chunk's own parameters
 };
 
 class Reduction {
@@ -23,6 +23,7 @@ class Reduction {
   explicit Reduction(Transport& transport) : transport_(transport) {}
 
   bool started() const { return started_; }
+  /// Records have as many sums on all ranks.
   void start(const RankRecord& record);
 
   /// The records of all ranks, once they are here; never waits.

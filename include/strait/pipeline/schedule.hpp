@@ -55,26 +55,34 @@ struct Schedule {
 
   int virtual_stage(int rank, int chunk) const { return chunk * stages + rank; }
   int virtual_stages() const { return stages * chunks; }
+  int rank_of(int virtual_stage) const { return virtual_stage % stages; }
 };
 
 struct ScheduleOptions {
   bool tied_embeddings = false;  ///< first and last stage hold copies of one table
+  int chunks = 1;                ///< runs of layers per rank; more than one needs more than one stage
 };
 
-/// One training step of `micro_batches` micro-batches: "gpipe" (Huang et al. 2019: all forwards, all
-/// backwards) or "1f1b" (PipeDream-flush, Narayanan et al. 2021: stage s of P warms up with P - 1 - s
-/// forwards, then one forward, one backward). Both run the backwards of a stage in the order of the
-/// micro-batches, so their gradients are bitwise equal.
+/// One training step of `micro_batches` micro-batches on `stages` ranks:
+/// - "gpipe" (Huang et al. 2019): all forwards, all backwards;
+/// - "1f1b" (PipeDream-flush, Narayanan et al. 2021): as few micro-batches in flight as keep all stages busy;
+/// - "interleaved" (Narayanan et al. 2021): 1f1b with `chunks` runs of layers per rank, which divide the idle
+///   time; any number of micro-batches, the idle time of the next multiple of the stages;
+/// - "zb-h1" (Qi et al. 2023): 1f1b whose backwards are split, the weights' halves filling its idle time.
+/// All run the backwards of a stage in the order of the micro-batches, so their gradients are bitwise equal.
 Schedule schedule(std::string_view name, int stages, int micro_batches, const ScheduleOptions& options = {});
 
 /// Whether all micro-batches of a step meet the same weights, and the step ends with their one update.
 bool synchronous(std::string_view name);
 
+/// Whether a rank may own several runs of layers.
+bool takes_chunks(std::string_view name);
+
 /// Forward and loss only.
-Schedule evaluation_schedule(int stages, int micro_batches);
+Schedule evaluation_schedule(int stages, int micro_batches, const ScheduleOptions& options = {});
 
 /// One forward, the logits at one position and the choice of a token on the last stage.
-Schedule next_token_schedule(int stages);
+Schedule next_token_schedule(int stages, const ScheduleOptions& options = {});
 
 bool is_send(ActionKind kind);
 bool is_receive(ActionKind kind);

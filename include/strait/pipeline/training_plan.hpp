@@ -8,11 +8,13 @@
 
 namespace strait::pipeline {
 
-struct TrainingPlan {
-  /// Of `ranks` ranks. Proven.
-  TrainingPlan(const PipelineSetup& setup, int ranks);
+/// What the schedules of training, evaluation and sampling have in common.
+ScheduleOptions schedule_options(const PipelineSetup& setup);
 
-  Schedule schedule;
+struct TrainingPlan {
+  explicit TrainingPlan(const PipelineSetup& setup);
+
+  Schedule schedule;                    ///< proven
   std::vector<std::vector<int>> slots;  ///< [rank][chunk]: micro-batches in flight
   bool split_backward = false;          ///< some backwards run in two halves
 

@@ -17,9 +17,11 @@ struct Verification {
 
 /// Proves of a schedule, or names the first fault:
 /// - every virtual stage runs each micro-batch forward once, and backward once where the list has a step (in
-/// one
-///   piece or in two halves, input first), each after what it needs and before a step that uses its
+///   one piece or in two halves, input first), each after what it needs and before a step that uses its
 ///   gradients; evaluations reach the head once per micro-batch;
+/// - where all micro-batches share one step, the ends of each boundary synchronise once up before it, after
+/// the
+///   last of their messages and from the last boundary of a rank to the first, and once down after it;
 /// - a micro-batch keeps its slot to itself; the one gradient buffer at each side of a stage is not
 /// overwritten;
 /// - forward and backward of a micro-batch use the same weights, which exist then;
