@@ -17,6 +17,7 @@ PipelineSetup two_stages(PipelineSetup setup) {
   setup.model.tie_embeddings = false;  // not a matter of the boundary
   setup.spans = model::split_layers(setup.model, 2, {1, 1});
   setup.schedule = "1f1b";
+  setup.chunks = 1;
   return setup;
 }
 
@@ -33,7 +34,7 @@ class LoneBoundary {
   LoneBoundary(const ExecutionSpace& exec, const PipelineSetup& setup, const codec::Codec<T>& codec)
       : exec_(exec),
         setup_(two_stages(setup)),
-        plan_(setup_, 2),
+        plan_(setup_),
         transports_(loopback_transports(exec, 2, 1)),
         first_(exec, setup_, plan_, 0, codec, *transports_[0]),
         second_(exec, setup_, plan_, 1, codec, *transports_[1]) {
