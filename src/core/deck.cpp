@@ -122,6 +122,7 @@ STRAIT_INSTANTIATE(double)
 STRAIT_INSTANTIATE(std::string)
 STRAIT_INSTANTIATE(std::vector<std::string>)
 STRAIT_INSTANTIATE(std::vector<int>)
+STRAIT_INSTANTIATE(std::vector<double>)
 #undef STRAIT_INSTANTIATE
 
 Deck Deck::from_file(const std::string& path, const std::vector<std::string>& overrides) {

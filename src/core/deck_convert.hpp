@@ -89,4 +89,9 @@ struct Convert<std::vector<int>> : ConvertList<int> {
   static constexpr const char* name = "a list of integers of 32 bits";
 };
 
+template <>
+struct Convert<std::vector<double>> : ConvertList<double> {
+  static constexpr const char* name = "a list of numbers";
+};
+
 }  // namespace strait::deck_detail

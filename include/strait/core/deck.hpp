@@ -27,7 +27,7 @@ struct State;
 
 /// A light handle on one table of a deck; copies refer to the same deck.
 ///
-/// T is one of bool, int, std::int64_t, double, std::string, std::vector<std::string>, std::vector<int>.
+/// T is one of bool, int, std::int64_t, double, std::string, or a std::vector of int, double or std::string.
 /// Types are exact, except that an integer may stand for a double; an integer that does not fit is refused.
 /// Each read registers its key with type, default, allowed values and help for effective() and reference().
 class Table {
