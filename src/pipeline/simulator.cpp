@@ -1,0 +1,297 @@
+#include "strait/pipeline/simulator.hpp"
+
+#include "strait/core/error.hpp"
+
+#include "simulated_wires.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <queue>
+#include <utility>
+
+namespace strait::pipeline {
+namespace {
+
+using enum ActionKind;
+using simulator_detail::Channel;
+using simulator_detail::Wire;
+using simulator_detail::Wires;
+
+class Engine {
+ public:
+  Engine(const Schedule& schedule, const SimulationCosts& costs, const Machine& machine, bool keep_actions)
+      : schedule_(schedule),
+        costs_(costs),
+        machine_(machine),
+        keep_actions_(keep_actions),
+        wires_(schedule, costs, machine),
+        ranks_(schedule.ranks.size()) {
+    ensure(machine.ranks() >= schedule.stages, "every rank of a schedule is on the machine");
+    out_.ranks.resize(ranks_.size());
+    if (keep_actions) {
+      for (std::size_t rank = 0; rank < ranks_.size(); ++rank) {
+        out_.ranks[rank].actions.reserve(schedule.ranks[rank].size());
+      }
+    }
+  }
+
+  Simulation run() {
+    for (int rank = 0; rank < ranks(); ++rank) advance(rank);
+    while (!events_.empty()) {
+      const Event event = events_.top();
+      events_.pop();
+      now_ = event.time;
+      switch (event.kind) {
+        case Kind::rank_done:
+          complete(event.subject);
+          advance(event.subject);
+          break;
+        case Kind::message_left:
+          message_left(event.subject);
+          break;
+        case Kind::message_arrived:
+          ++wires_.channels[event.subject].arrived;
+          advance(wires_.channels[event.subject].to);
+          break;
+      }
+    }
+    for (int rank = 0; rank < ranks(); ++rank) ensure(finished(rank), "a proven schedule comes to its end");
+    out_.seconds = now_;
+    out_.links = std::move(wires_.links);
+    return std::move(out_);
+  }
+
+ private:
+  enum class Kind { rank_done, message_left, message_arrived };
+
+  struct Event {
+    double time;
+    std::int64_t number;  ///< in the order in which they were planned
+    Kind kind;
+    int subject;  ///< rank, or channel
+
+    bool operator>(const Event& other) const {
+      return time != other.time ? time > other.time : number > other.number;
+    }
+  };
+
+  struct Rank {
+    std::size_t next = 0;
+    bool busy = false;     ///< until its event
+    bool entered = false;  ///< the action at hand, at `start`
+    bool joined = false;   ///< its part of the reduction at hand is given
+    double start = 0.0;
+    double waited = 0.0;
+  };
+
+  int ranks() const { return static_cast<int>(ranks_.size()); }
+  bool finished(int rank) const { return ranks_[rank].next == schedule_.ranks[rank].size(); }
+  const Action& current(int rank) const { return schedule_.ranks[rank][ranks_[rank].next]; }
+
+  void plan(double after, Kind kind, int subject) {
+    events_.push({.time = now_ + after, .number = planned_++, .kind = kind, .subject = subject});
+  }
+
+  /// Runs the rank's actions until one takes time or has to wait.
+  void advance(int rank) {
+    Rank& state = ranks_[rank];
+    while (!state.busy && !finished(rank)) {
+      if (!state.entered) {
+        state.entered = true;
+        state.start = now_;
+      }
+      const Action& action = current(rank);
+      if (action.kind == norm_reduce || action.kind == loss_reduce) return meet(rank);
+      if (!may_begin(rank, action)) return;
+      state.waited = now_ - state.start;
+      const double seconds = duration(rank, action);
+      if (seconds > 0.0) {
+        state.busy = true;
+        return plan(seconds, Kind::rank_done, rank);
+      }
+      complete(rank);
+    }
+  }
+
+  bool sends(int rank, const Action& action) const {
+    return is_send(action.kind) || sends_sync(action, schedule_.virtual_stage(rank, action.chunk));
+  }
+
+  /// Takes the buffer of a message that leaves; false where the action has to wait.
+  bool may_begin(int rank, const Action& action) {
+    if (action.kind == tied_reduce) return exchange_tied(rank);
+    if (!is_message(action.kind)) return true;
+    Channel& channel = wires_.channels[wires_.of(action)];
+    if (!channel.used()) return true;
+    if (!sends(rank, action)) return channel.arrived > 0;
+    if (channel.out_free == 0) return false;
+    --channel.out_free;
+    return true;
+  }
+
+  static bool is_message(ActionKind kind) {
+    return is_send(kind) || is_receive(kind) || kind == codec_sync_up || kind == codec_sync_down;
+  }
+
+  /// True once both copies' gradients have crossed.
+  bool exchange_tied(int rank) {
+    Channel& mine = wires_.channels[wires_.tied_to(rank)];
+    Channel& theirs = wires_.channels[wires_.tied_from(rank)];
+    if (!mine.used()) return true;
+    if (!ranks_[rank].joined) {
+      ranks_[rank].joined = true;
+      --mine.out_free;
+      post(wires_.tied_to(rank));
+    }
+    return theirs.arrived > 0 && mine.out_free > 0;
+  }
+
+  double duration(int rank, const Action& action) {
+    const int stage = schedule_.virtual_stage(rank, action.chunk);
+    const double slowness = 1.0 / machine_.speed_of(rank);
+    SimulatedRank& totals = out_.ranks[rank];
+    const auto computes = [&](double seconds) {
+      totals.compute += seconds * slowness;
+      return seconds * slowness;
+    };
+    const auto codes = [&](double seconds) {
+      totals.codec += seconds * slowness;
+      return seconds * slowness;
+    };
+    const StageCosts& costs = costs_.stages[stage];
+    switch (action.kind) {
+      case forward:
+        return computes(costs.forward);
+      case backward:
+        return computes(costs.backward_input + costs.backward_weight);
+      case backward_input:
+        return computes(costs.backward_input);
+      case backward_weight:
+        return computes(costs.backward_weight);
+      case step:
+        return computes(update_seconds(rank));
+      case send_forward:
+        return codes(costs_.boundaries[action.boundary].encode);
+      case receive_forward:
+        return codes(costs_.boundaries[action.boundary].decode);
+      case send_backward:
+        return codes(costs_.boundaries[action.boundary].encode_gradient);
+      case receive_backward:
+        return codes(costs_.boundaries[action.boundary].decode_gradient);
+      default:
+        return 0.0;
+    }
+  }
+
+  /// Of all stages of a rank and the boundaries at their sides.
+  double update_seconds(int rank) const {
+    double seconds = 0.0;
+    for (int chunk = 0; chunk < schedule_.chunks; ++chunk) {
+      const int stage = schedule_.virtual_stage(rank, chunk);
+      seconds += costs_.stages[stage].update;
+      if (stage > 0) seconds += costs_.boundaries[stage - 1].update;
+      if (stage + 1 < schedule_.virtual_stages()) seconds += costs_.boundaries[stage].update;
+    }
+    return seconds;
+  }
+
+  /// Ends the action at hand, with what others have waited for.
+  void complete(int rank) {
+    Rank& state = ranks_[rank];
+    const Action& action = current(rank);
+    if (keep_actions_) {
+      out_.ranks[rank].actions.push_back({.start = state.start, .waited = state.waited, .end = now_});
+    }
+    if (action.kind == step) out_.ranks[rank].updates.push_back(now_);
+    state.busy = state.entered = state.joined = false;
+    ++state.next;
+    if (action.kind == tied_reduce) {
+      Channel& theirs = wires_.channels[wires_.tied_from(rank)];
+      if (theirs.used()) --theirs.arrived, ++theirs.in_free;
+      return;
+    }
+    if (!is_message(action.kind)) return;
+    const int index = wires_.of(action);
+    Channel& channel = wires_.channels[index];
+    if (!channel.used()) return;
+    if (sends(rank, action)) return post(index);
+    --channel.arrived;
+    ++channel.in_free;
+    offer(index);
+  }
+
+  void post(int index) {
+    ++wires_.channels[index].posted;
+    offer(index);
+  }
+
+  /// Queues the channel's oldest message at its wire once a buffer waits for it at the other end.
+  void offer(int index) {
+    Channel& channel = wires_.channels[index];
+    if (!channel.ready()) return;
+    --channel.posted;
+    --channel.in_free;
+    Wire& wire = wires_.wires[channel.wire];
+    wire.next.push_back(index);
+    if (wire.carries < 0) carry(wire);
+  }
+
+  void carry(Wire& wire) {
+    wire.carries = wire.next.front();
+    wire.next.pop_front();
+    Channel& channel = wires_.channels[wire.carries];
+    const double seconds = channel.bytes * wire.seconds_per_byte;
+    SimulatedLink& link = wires_.links[channel.direction];
+    link.bytes += channel.bytes;
+    link.seconds += seconds;
+    plan(seconds, Kind::message_left, wire.carries);
+    plan(seconds + wire.latency, Kind::message_arrived, wire.carries);
+  }
+
+  void message_left(int index) {
+    Channel& channel = wires_.channels[index];
+    Wire& wire = wires_.wires[channel.wire];
+    ++channel.out_free;
+    wire.carries = -1;
+    if (!wire.next.empty()) carry(wire);
+    advance(channel.from);
+  }
+
+  /// Lets all ranks pass a reduction when the last has come to it: a tree of messages without length, up and
+  /// down.
+  void meet(int rank) {
+    if (std::exchange(ranks_[rank].joined, true) || ++meeting_ < ranks()) return;
+    meeting_ = 0;
+    double latency = 0.0;
+    for (const auto& level : machine_.levels) latency = std::max(latency, level.latency);
+    const double seconds = latency * std::ceil(std::log2(ranks()));
+    for (int each = 0; each < ranks(); ++each) {
+      Rank& state = ranks_[each];
+      state.busy = true;
+      state.waited = now_ + seconds - state.start;
+      plan(seconds, Kind::rank_done, each);
+    }
+  }
+
+  const Schedule& schedule_;
+  const SimulationCosts& costs_;
+  const Machine& machine_;
+  const bool keep_actions_;
+  Wires wires_;
+  std::vector<Rank> ranks_;
+  std::priority_queue<Event, std::vector<Event>, std::greater<Event>> events_;
+  std::int64_t planned_ = 0;
+  double now_ = 0.0;
+  int meeting_ = 0;  ///< ranks in the reduction at hand
+  Simulation out_;
+};
+
+}  // namespace
+
+Simulation simulate(const Schedule& schedule, const SimulationCosts& costs, const Machine& machine,
+                    bool keep_actions) {
+  return Engine(schedule, costs, machine, keep_actions).run();
+}
+
+}  // namespace strait::pipeline
