@@ -3,6 +3,9 @@
 #include "strait/app/agreement.hpp"
 #include "strait/app/dry_run.hpp"
 #include "strait/app/profile_command.hpp"
+#include "strait/app/simulate_command.hpp"
+#include "strait/app/step_price.hpp"
+#include "strait/app/trace_file.hpp"
 #include "strait/app/trainer.hpp"
 #include "strait/core/communicator.hpp"
 
@@ -30,10 +33,29 @@ void check_ranks(const pipeline::PipelineConfig& pipeline, int ranks) {
        pipeline.emulated ? "" : "s", needed, needed);
 }
 
+/// What a dry run or `strait simulate` say of a simulated step. Writes its trace.
+template <class T>
+std::string simulated(const CommandLine& line, const Deck& deck, const Settings& settings,
+                      const codec::Codec<T>& codec) {
+  if (line.command == Command::simulate) return simulate_command<T>(line, deck, settings, codec);
+  if (!line.dry_run || !(line.trace || line.profile || line.machine)) return "";
+  const StepPrice price = step_price<T>(line, deck, settings, codec);
+  const auto machine = step_machine(line, price);
+  const auto simulation = pipeline::simulate(price.schedule, price.costs, machine, true);
+  if (line.trace) {
+    write_trace_file(*line.trace,
+                     {.run = settings.run.name, .source = "simulated", .ranks = price.schedule.stages},
+                     simulated_trace(price.schedule, simulation));
+  }
+  return describe_simulation(price, simulation, settings.tokens_per_step());
+}
+
 template <class T>
 ExitCode run_deck(const CommandLine& line, const Deck& deck, const Settings& settings,
                   MPI_Comm communicator) {
   std::unique_ptr<codec::Codec<T>> codec;
+  const bool trains =
+      line.command == Command::train && !line.print_deck && !line.deck_reference && !line.dry_run;
   std::string answer;
   agree(communicator, [&] {
     codec = codec::codec_from_deck<T>(deck.table("codec"), settings.model.hidden,
@@ -43,17 +65,18 @@ ExitCode run_deck(const CommandLine& line, const Deck& deck, const Settings& set
     if (line.print_deck) answer += deck.effective();
     if (line.deck_reference) answer += deck.reference();
     if (line.dry_run) answer += describe_run<T>(settings, *codec);
-    if (answer.empty() && line.command == Command::train) {
+    if (rank_of(communicator) == 0) answer += simulated<T>(line, deck, settings, *codec);
+    if (trains) {
       settings.pipeline_setup();  // refuses a split that cannot be
       check_ranks(settings.pipeline, size_of(communicator));
     }
   });
-  if (!answer.empty()) {
-    if (rank_of(communicator) == 0) fmt::print("{}", answer);
-    return ExitCode::done;
-  }
   if (line.command == Command::profile) {
     return profile_command<T>(communicator, line, deck, settings, *codec);
+  }
+  if (!trains) {
+    if (rank_of(communicator) == 0) fmt::print("{}", answer);
+    return ExitCode::done;
   }
   const ExecutionSpace exec;
   return Trainer<T>(exec, communicator, line, deck, settings, *codec).run();

@@ -9,6 +9,7 @@
 #include "strait/app/restart.hpp"
 #include "strait/app/signals.hpp"
 #include "strait/app/text_sample.hpp"
+#include "strait/app/trace_file.hpp"
 #include "strait/core/communicator.hpp"
 #include "strait/core/version.hpp"
 
@@ -242,7 +243,14 @@ void Trainer<T>::write_metrics() {
   agree(communicator_, [&] {
     if (!is_root()) return;
     for (const StepRecord& step : steps) metrics_->append_step(step);
-    if (!trace.empty()) metrics_->write_trace(trace);
+    if (!trace.empty()) {
+      metrics_->write_trace(trace);
+      if (line_.trace) {
+        write_trace_file(
+            *line_.trace,
+            {.run = settings_.run.name, .source = "measured", .ranks = settings_.pipeline.stages}, trace);
+      }
+    }
     metrics_->flush_when_due();
   });
   if (is_root() && !steps.empty()) print_step(steps.back(), step_, settings_.run.steps, seconds_left());

@@ -1,0 +1,63 @@
+#include "strait/app/simulate_command.hpp"
+
+#include "strait/app/step_price.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace strait::app {
+namespace {
+
+/// The machines to simulate, with the bandwidth of each.
+std::vector<pipeline::Machine> machines(const CommandLine& line, const StepPrice& price) {
+  if (line.machine) return {step_machine(line, price)};
+  std::vector<double> bandwidths = line.bandwidths;
+  if (bandwidths.empty()) bandwidths.push_back(price.link.bandwidth);
+  std::vector<pipeline::Machine> out;
+  for (const double bandwidth : bandwidths) {
+    const bool duplex =
+        line.bandwidths.empty() ? price.link.duplex() && !line.half_duplex : !line.half_duplex;
+    const double latency = line.latency.value_or(price.link.latency);
+    out.push_back(uniform_machine(price.schedule.stages, line.speed,
+                                  {.bandwidth = bandwidth, .latency = latency}, duplex));
+  }
+  return out;
+}
+
+}  // namespace
+
+template <class T>
+std::string simulate_command(const CommandLine& line, const Deck& deck, const Settings& settings,
+                             const codec::Codec<T>& codec) {
+  const StepPrice price = step_price<T>(line, deck, settings, codec);
+  const int ranks = price.schedule.stages;
+  const auto tokens = static_cast<double>(settings.tokens_per_step());
+  std::string csv =
+      "schedule,stages,micro_batches,bandwidth,latency,duplex,seconds_per_step,tokens_per_second,idle_share,"
+      "busiest_rank_seconds,busiest_link_seconds,bytes_per_step\n";
+  for (const pipeline::Machine& machine : machines(line, price)) {
+    const pipeline::Simulation out = pipeline::simulate(price.schedule, price.costs, machine);
+    double idle = 0.0, busiest_rank = 0.0, busiest_link = 0.0, bytes = 0.0;
+    for (int rank = 0; rank < ranks; ++rank) {
+      idle += out.idle_share(rank) / ranks;
+      busiest_rank = std::max(busiest_rank, out.ranks[rank].busy());
+    }
+    for (const pipeline::SimulatedLink& link : out.links) {
+      busiest_link = std::max(busiest_link, link.seconds);
+      bytes += link.bytes;
+    }
+    const pipeline::MachineLevel& level = machine.levels.front();
+    csv += fmt::format("{},{},{},{:g},{:g},{},{:.9g},{:.9g},{:.6f},{:.9g},{:.9g},{:.0f}\n",
+                       price.schedule.name, ranks, price.schedule.micro_batches, level.bandwidth,
+                       level.latency, level.duplex ? "full" : "half", out.seconds, tokens / out.seconds, idle,
+                       busiest_rank, busiest_link, bytes);
+  }
+  return csv;
+}
+
+template std::string simulate_command<float>(const CommandLine&, const Deck&, const Settings&,
+                                             const codec::Codec<float>&);
+template std::string simulate_command<double>(const CommandLine&, const Deck&, const Settings&,
+                                              const codec::Codec<double>&);
+
+}  // namespace strait::app

@@ -1,0 +1,150 @@
+#include "strait/app/step_price.hpp"
+
+#include "strait/app/profile_command.hpp"
+#include "strait/app/report.hpp"
+#include "strait/app/units_text.hpp"
+#include "strait/pipeline/simulation_costs.hpp"
+#include "strait/pipeline/stage_unit.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace strait::app {
+namespace {
+
+/// Refuses a profile that was not taken of this deck's model, micro-batch and codec.
+void check_profile(const std::string& path, const pipeline::Profile& profile, const Deck& deck,
+                   const Settings& settings) {
+  const std::string model = profiled_model(settings);
+  if (profile.model != model) {
+    fail(ExitCode::deck, "{}: is a profile of {}; the deck has {}", path, profile.model, model);
+  }
+  if (profile.sequences != settings.training.micro_batch) {
+    fail(ExitCode::deck, "{}: is a profile of micro-batches of {} sequences; [training] micro_batch is {}",
+         path, profile.sequences, settings.training.micro_batch);
+  }
+  for (const DeckDifference& difference : deck.differences(profile.deck)) {
+    if (!difference.key.starts_with("codec.") || difference.key == "codec.diagnostics_interval") continue;
+    fail(ExitCode::deck, "{}: is a profile with {} = {}; the deck has {}", path, difference.key,
+         difference.before.empty() ? "(absent)" : difference.before,
+         difference.after.empty() ? "(absent)" : difference.after);
+  }
+}
+
+pipeline::Profile load_profile(const std::string& path, const Deck& deck, const Settings& settings) {
+  const pipeline::Profile profile = pipeline::Profile::load(io::File::open(path).root());
+  check_profile(path, profile, deck, settings);
+  return profile;
+}
+
+/// Layers by their FLOPs, a backward as two forwards.
+template <class T>
+pipeline::Profile estimated_profile(const Settings& settings, const pipeline::PipelineSetup& setup,
+                                    const codec::Codec<T>& codec, double flops_per_second) {
+  const model::LlamaConfig& model = settings.model;
+  const auto tokens = static_cast<double>(setup.sequences) * model.context;
+  const double head = 2.0 * model.vocab * model.hidden;
+  const double block = (model.flops_per_token() / 3.0 - head) / model.layers;
+  const auto layer = [&](double flops) {
+    const pipeline::Timing pass = {.median = flops * tokens / flops_per_second};
+    pipeline::LayerProfile layer;
+    layer.forward = layer.backward_input = layer.backward_weight = pass;
+    return layer;
+  };
+  pipeline::Profile profile;
+  profile.layers.assign(model.layers + 2, layer(block));
+  profile.layers.front() = layer(0.0);
+  profile.layers.front().parameter_bytes =
+      std::int64_t{model.vocab} * model.hidden * static_cast<std::int64_t>(sizeof(T));
+  profile.layers.back() = layer(head);
+  if (setup.stages() > 1) {
+    const auto bounds = codec.bounds(pipeline::boundary_shape(setup, 0, 1));
+    profile.boundary.bytes_forward = bounds.forward;
+    profile.boundary.bytes_backward = bounds.backward;
+    profile.boundary.bytes_sync_up = static_cast<double>(bounds.sync_up);
+    profile.boundary.bytes_sync_down = static_cast<double>(bounds.sync_down);
+  }
+  return profile;
+}
+
+}  // namespace
+
+template <class T>
+StepPrice step_price(const CommandLine& line, const Deck& deck, const Settings& settings,
+                     const codec::Codec<T>& codec) {
+  const auto setup = settings.pipeline_setup();
+  StepPrice price;
+  price.schedule = pipeline::schedule(setup.schedule, setup.stages(), setup.micro_batches,
+                                      {.tied_embeddings = setup.model.tie_embeddings});
+  pipeline::Profile profile;
+  if (line.profile) {
+    profile = load_profile(*line.profile, deck, settings);
+    price.source = "profile " + *line.profile;
+  } else {
+    const double rate = matmul_rate<T>(ExecutionSpace());
+    profile = estimated_profile<T>(settings, setup, codec, rate);
+    price.source = fmt::format("FLOPs at {}FLOP/s", with_prefix(rate));
+  }
+  price.costs = pipeline::simulation_costs(profile, setup.spans, setup.model.tie_embeddings);
+  price.link = profile.link;
+  return price;
+}
+
+pipeline::Machine uniform_machine(int ranks, double speed, const pipeline::LinkProfile& link, bool duplex) {
+  pipeline::Machine machine;
+  machine.levels = {
+      {.components = ranks,
+       .bandwidth = link.bandwidth > 0.0 ? link.bandwidth : std::numeric_limits<double>::infinity(),
+       .latency = link.latency,
+       .duplex = duplex}};
+  machine.speed.assign(ranks, speed);
+  return machine;
+}
+
+pipeline::Machine step_machine(const CommandLine& line, const StepPrice& price) {
+  if (!line.machine) return uniform_machine(price.schedule.stages, 1.0, price.link, price.link.duplex());
+  pipeline::Machine machine = pipeline::Machine::from_file(*line.machine);
+  if (machine.ranks() < price.schedule.stages) {
+    fail(ExitCode::deck, "{}: has {} ranks, the pipeline needs {}", *line.machine, machine.ranks(),
+         price.schedule.stages);
+  }
+  return machine;
+}
+
+std::string describe_simulation(const StepPrice& price, const pipeline::Simulation& simulation,
+                                std::int64_t tokens) {
+  double least = 1.0, most = 0.0;
+  for (int rank = 0; rank < price.schedule.stages; ++rank) {
+    least = std::min(least, simulation.idle_share(rank));
+    most = std::max(most, simulation.idle_share(rank));
+  }
+  return fmt::format("{:<12} {:.4g} s per step, {}tokens/s, ranks idle {:.1f} to {:.1f} %, by {}\n",
+                     "simulated", simulation.seconds,
+                     with_prefix(static_cast<double>(tokens) / simulation.seconds), 100.0 * least,
+                     100.0 * most, price.source);
+}
+
+std::vector<TraceRecord> simulated_trace(const pipeline::Schedule& schedule,
+                                         const pipeline::Simulation& simulation) {
+  std::vector<TraceRecord> records;
+  for (int rank = 0; rank < schedule.stages; ++rank) {
+    const auto& actions = simulation.ranks[rank].actions;
+    for (std::size_t i = 0; i < actions.size(); ++i) {
+      const pipeline::Action& action = schedule.ranks[rank][i];
+      records.push_back({.stage = schedule.virtual_stage(rank, action.chunk),
+                         .action = std::string(pipeline::name(action.kind)),
+                         .micro_batch = action.micro_batch,
+                         .start = actions[i].start,
+                         .end = actions[i].end,
+                         .waited = actions[i].waited});
+    }
+  }
+  return records;
+}
+
+template StepPrice step_price<float>(const CommandLine&, const Deck&, const Settings&,
+                                     const codec::Codec<float>&);
+template StepPrice step_price<double>(const CommandLine&, const Deck&, const Settings&,
+                                      const codec::Codec<double>&);
+
+}  // namespace strait::app
