@@ -26,8 +26,11 @@ class Launch:
 
 
 def over_tcp(device, **more):
-    # MPICH with all ranks on one machine sends over TCP only when it is told that they are not.
-    return {"MPIR_CVAR_NOLOCAL": "1", "UCX_TLS": "tcp,self", "UCX_NET_DEVICES": device, **more}
+    # MPICH with all ranks on one machine sends over TCP only when it is told that they are not. The last three let
+    # a message leave whole and at once: otherwise its receiver first has to ask for it, which it does no sooner than
+    # it has come to the end of a layer, and the sender to answer.
+    return {"MPIR_CVAR_NOLOCAL": "1", "UCX_TLS": "tcp,self", "UCX_NET_DEVICES": device, "UCX_RNDV_THRESH": "inf",
+            "UCX_TCP_SNDBUF": "8m", "UCX_TCP_RCVBUF": "8m", **more}
 
 
 def ip(*words):
