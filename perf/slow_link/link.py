@@ -94,8 +94,13 @@ def run(launch, mpiexec, cores, program):
     for core in cores:
         command += [":"] if core != cores[0] else []
         command += ["-n", "1", "taskset", "-c", core, *program]
-    environment = dict(os.environ, OPENBLAS_NUM_THREADS="1", **launch.environment)
-    result = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
+    return run_alone(command, launch.environment)
+
+
+def run_alone(command, environment={}):
+    command = list(map(str, command))
+    result = subprocess.run(command, env=dict(os.environ, OPENBLAS_NUM_THREADS="1", **environment),
+                            capture_output=True, text=True)
     if result.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))} failed:\n{result.stdout}{result.stderr}")
+        sys.exit(f"{' '.join(command)} failed:\n{result.stdout}{result.stderr}")
     return result.stdout

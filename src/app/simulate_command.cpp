@@ -37,19 +37,20 @@ std::string simulate_command(const CommandLine& line, const Deck& deck, const Se
       "busiest_rank_seconds,busiest_link_seconds,bytes_per_step\n";
   for (const pipeline::Machine& machine : machines(line, price)) {
     const pipeline::Simulation out = pipeline::simulate(price.schedule, price.costs, machine);
+    const double seconds = out.seconds_per_update();
     double idle = 0.0, busiest_rank = 0.0, busiest_link = 0.0, bytes = 0.0;
     for (int rank = 0; rank < ranks; ++rank) {
       idle += out.idle_share(rank) / ranks;
-      busiest_rank = std::max(busiest_rank, out.ranks[rank].busy());
+      busiest_rank = std::max(busiest_rank, out.ranks[rank].busy() / out.updates());
     }
     for (const pipeline::SimulatedLink& link : out.links) {
-      busiest_link = std::max(busiest_link, link.seconds);
-      bytes += link.bytes;
+      busiest_link = std::max(busiest_link, link.seconds / out.updates());
+      bytes += link.bytes / out.updates();
     }
     const pipeline::MachineLevel& level = machine.levels.front();
     csv += fmt::format("{},{},{},{:g},{:g},{},{:.9g},{:.9g},{:.6f},{:.9g},{:.9g},{:.0f}\n",
                        price.schedule.name, ranks, price.schedule.micro_batches, level.bandwidth,
-                       level.latency, level.duplex ? "full" : "half", out.seconds, tokens / out.seconds, idle,
+                       level.latency, level.duplex ? "full" : "half", seconds, tokens / seconds, idle,
                        busiest_rank, busiest_link, bytes);
   }
   return csv;

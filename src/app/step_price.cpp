@@ -113,14 +113,14 @@ pipeline::Machine step_machine(const CommandLine& line, const StepPrice& price) 
 
 std::string describe_simulation(const StepPrice& price, const pipeline::Simulation& simulation,
                                 std::int64_t tokens) {
+  const double seconds = simulation.seconds_per_update();
   double least = 1.0, most = 0.0;
   for (int rank = 0; rank < price.schedule.stages; ++rank) {
     least = std::min(least, simulation.idle_share(rank));
     most = std::max(most, simulation.idle_share(rank));
   }
   return fmt::format("{:<12} {:.4g} s per step, {}tokens/s, ranks idle {:.1f} to {:.1f} %, by {}\n",
-                     "simulated", simulation.seconds,
-                     with_prefix(static_cast<double>(tokens) / simulation.seconds), 100.0 * least,
+                     "simulated", seconds, with_prefix(static_cast<double>(tokens) / seconds), 100.0 * least,
                      100.0 * most, price.source);
 }
 

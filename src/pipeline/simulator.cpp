@@ -289,6 +289,20 @@ class Engine {
 
 }  // namespace
 
+int Simulation::updates() const { return std::max(1, static_cast<int>(ranks.back().updates.size())); }
+
+double Simulation::seconds_per_update() const {
+  const std::vector<double>& ends = ranks.back().updates;
+  if (ends.size() < 2) return seconds;
+  const std::size_t middle = (ends.size() - 1) / 2;
+  return (ends.back() - ends[middle]) / static_cast<double>(ends.size() - 1 - middle);
+}
+
+double Simulation::idle_share(int rank) const {
+  const double all = updates() * seconds_per_update();
+  return all > 0.0 ? 1.0 - ranks[rank].busy() / all : 0.0;
+}
+
 Simulation simulate(const Schedule& schedule, const SimulationCosts& costs, const Machine& machine,
                     bool keep_actions) {
   return Engine(schedule, costs, machine, keep_actions).run();

@@ -164,6 +164,24 @@ TEST(Simulator, UpdatesSynchronisationAndTiedTablesCount) {
   EXPECT_DOUBLE_EQ(tied, 2e6);
 }
 
+TEST(Simulator, UpdatesOfListsInARowAreCountedApart) {
+  const auto once = schedule("1f1b", 3, 5);
+  auto four = once;
+  for (int i = 0; i < 3; ++i) {
+    for (int rank = 0; rank < 3; ++rank) {
+      const ActionList& list = once.ranks[rank];
+      four.ranks[rank].insert(four.ranks[rank].end(), list.begin(), list.end());
+    }
+  }
+  const auto one = simulate(once, uniform_costs(3), machine_of(3));
+  const auto all = simulate(four, uniform_costs(3), machine_of(3));
+  EXPECT_EQ(one.updates(), 1);
+  EXPECT_EQ(all.updates(), 4);
+  EXPECT_NEAR(all.seconds, 4 * one.seconds, 1e-9);
+  EXPECT_NEAR(all.seconds_per_update(), one.seconds_per_update(), 1e-9);
+  EXPECT_NEAR(all.idle_share(1), one.idle_share(1), 1e-9);
+}
+
 TEST(Simulator, ActionsOfARankFollowEachOther) {
   const auto steps = schedule("1f1b", 5, 12);
   SimulationCosts costs = uniform_costs(5, 1e5);

@@ -73,8 +73,13 @@ struct Simulation {
   std::vector<SimulatedRank> ranks;
   std::vector<SimulatedLink> links;  ///< those that are used, in the order of first use in the lists
 
-  /// Of the whole time, 0..1.
-  double idle_share(int rank) const { return seconds > 0.0 ? 1.0 - ranks[rank].busy() / seconds : 0.0; }
+  /// Of a list; at least 1.
+  int updates() const;
+  /// Where lists hold one update or none, all their time. Otherwise from one update of the last rank to the
+  /// next, once the pipeline has filled: in the second half.
+  double seconds_per_update() const;
+  /// Of the time of an update, 0..1.
+  double idle_share(int rank) const;
 };
 
 /// `schedule` must be one that can be proven; `machine` has at least as many ranks. The same costs give the
