@@ -74,8 +74,9 @@ StepPrice step_price(const CommandLine& line, const Deck& deck, const Settings& 
                      const codec::Codec<T>& codec) {
   const auto setup = settings.pipeline_setup();
   StepPrice price;
-  price.schedule = pipeline::schedule(setup.schedule, setup.stages(), setup.micro_batches,
-                                      {.tied_embeddings = setup.model.tie_embeddings});
+  price.schedule =
+      pipeline::schedule(setup.schedule, setup.ranks(), setup.micro_batches,
+                         {.tied_embeddings = setup.model.tie_embeddings, .chunks = setup.chunks});
   pipeline::Profile profile;
   if (line.profile) {
     profile = load_profile(*line.profile, deck, settings);

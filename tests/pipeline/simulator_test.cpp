@@ -44,6 +44,35 @@ TEST(Simulator, BubblesAreTheFormulas) {
   }
 }
 
+TEST(Simulator, ChunksDivideTheBubble) {
+  for (const int chunks : {2, 3, 4}) {
+    for (const int stages : {2, 4}) {
+      SimulationCosts costs = uniform_costs(stages * chunks);
+      for (StageCosts& stage : costs.stages) {
+        stage.forward /= chunks;
+        stage.backward_input /= chunks;
+        stage.backward_weight /= chunks;
+      }
+      const int micro_batches = 4 * stages;
+      const auto out = simulate(schedule("interleaved", stages, micro_batches, {.chunks = chunks}), costs,
+                                machine_of(stages));
+      EXPECT_NEAR(out.seconds, (micro_batches + (stages - 1.0) / chunks) * pass_seconds, 1e-9)
+          << chunks << " " << stages;
+    }
+  }
+}
+
+TEST(Simulator, WeightGradientsFillTheBubble) {
+  for (const int stages : {2, 4, 8}) {
+    const int micro_batches = 3 * stages;
+    SimulationCosts costs = uniform_costs(stages);
+    for (StageCosts& stage : costs.stages)
+      stage = {.forward = 1.0, .backward_input = 1.0, .backward_weight = 1.0};
+    const auto out = simulate(schedule("zb-h1", stages, micro_batches), costs, machine_of(stages));
+    EXPECT_NEAR(out.seconds, micro_batches * 3.0 + (stages - 1) * (1.0 + 1.0 - 1.0), 1e-9) << stages;
+  }
+}
+
 TEST(Simulator, SaturatedLinkCarriesItsBandwidth) {
   constexpr int micro_batches = 32;
   constexpr double bytes = 1e6, bandwidth = 8e5;  // ten seconds each way per micro-batch
