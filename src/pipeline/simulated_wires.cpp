@@ -43,14 +43,18 @@ Wires::Wires(const Schedule& schedule, const SimulationCosts& costs, const Machi
 void Wires::open(int channel, int from, int to, double bytes, int buffers) {
   channels[channel] = {.from = from, .to = to, .bytes = bytes, .out_free = buffers, .in_free = buffers};
   if (bytes <= 0.0) return;
-  const MachineLevel& level = machine_.link(from, to);
-  const std::pair ends = level.duplex ? std::pair(from, to) : std::minmax({from, to});
-  const auto wire = wire_of_.emplace(ends, static_cast<int>(wires.size()));
-  if (wire.second) wires.push_back({.seconds_per_byte = 8.0 / level.bandwidth, .latency = level.latency});
-  const auto link = link_of_.emplace(std::pair(from, to), static_cast<int>(links.size()));
-  if (link.second) links.push_back({.from = from, .to = to});
+  const auto wire = wire_of_.emplace(std::minmax({from, to}), static_cast<int>(wires.size()));
+  if (wire.second) {
+    const MachineLevel& level = machine_.link(from, to);
+    wires.push_back(
+        {.seconds_per_byte = 8.0 / level.bandwidth, .latency = level.latency, .duplex = level.duplex});
+  }
   channels[channel].wire = wire.first->second;
-  channels[channel].direction = link.first->second;
+  channels[channel].way = from < to ? 0 : 1;
+  Way& way = wires[channels[channel].wire].ways[channels[channel].way];
+  if (way.link >= 0) return;
+  way.link = static_cast<int>(links.size());
+  links.push_back({.from = from, .to = to});
 }
 
 int Wires::of(const Action& action) const {

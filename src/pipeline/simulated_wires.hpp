@@ -3,6 +3,8 @@
 
 #include "strait/pipeline/simulator.hpp"
 
+#include <array>
+#include <cstdint>
 #include <deque>
 #include <map>
 #include <utility>
@@ -16,22 +18,32 @@ struct Channel {
   int to = -1;
   double bytes = 0.0;
   int wire = -1;
-  int direction = -1;  ///< of Simulation::links
-  int out_free = 0;    ///< buffers at the sender
-  int in_free = 0;     ///< buffers at the receiver that wait for a message
-  int posted = 0;      ///< messages in the sender's buffers that have not left
-  int arrived = 0;     ///< messages in the receiver's buffers
+  int way = 0;       ///< of the wire
+  int out_free = 0;  ///< buffers at the sender
+  int in_free = 0;   ///< buffers at the receiver that wait for a message
+  int posted = 0;    ///< messages in the sender's buffers that have not left
+  int arrived = 0;   ///< messages in the receiver's buffers
 
   bool used() const { return bytes > 0.0; }
   bool ready() const { return posted > 0 && in_free > 0; }
 };
 
-/// What carries one message at a time.
+/// One direction of a wire, with one message at a time on it.
+struct Way {
+  int link = -1;            ///< of Simulation::links
+  int carries = -1;         ///< channel
+  double bytes_left = 0.0;  ///< of its message at the time `since`
+  double since = 0.0;
+  std::int64_t event = -1;    ///< number of the event at which it has left
+  std::deque<int> next = {};  ///< channels whose oldest message waits
+};
+
+/// What joins two ranks.
 struct Wire {
   double seconds_per_byte = 0.0;
   double latency = 0.0;
-  int carries = -1;           ///< channel
-  std::deque<int> next = {};  ///< channels whose oldest message waits for the wire
+  bool duplex = true;            ///< otherwise the two ways share the bandwidth evenly while both are in use
+  std::array<Way, 2> ways = {};  ///< from the lower rank, and to it
 };
 
 class Wires {
@@ -53,7 +65,7 @@ class Wires {
 
   const Machine& machine_;
   int tied_;
-  std::map<std::pair<int, int>, int> wire_of_, link_of_;
+  std::map<std::pair<int, int>, int> wire_of_;
 };
 
 }  // namespace strait::pipeline::simulator_detail

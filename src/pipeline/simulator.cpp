@@ -2,6 +2,7 @@
 
 #include "strait/core/error.hpp"
 
+#include "simulated_durations.hpp"
 #include "simulated_wires.hpp"
 
 #include <algorithm>
@@ -15,6 +16,8 @@ namespace {
 
 using enum ActionKind;
 using simulator_detail::Channel;
+using simulator_detail::Durations;
+using simulator_detail::Way;
 using simulator_detail::Wire;
 using simulator_detail::Wires;
 
@@ -22,9 +25,9 @@ class Engine {
  public:
   Engine(const Schedule& schedule, const SimulationCosts& costs, const Machine& machine, bool keep_actions)
       : schedule_(schedule),
-        costs_(costs),
         machine_(machine),
         keep_actions_(keep_actions),
+        durations_(schedule, costs, machine),
         wires_(schedule, costs, machine),
         ranks_(schedule.ranks.size()) {
     ensure(machine.ranks() >= schedule.stages, "every rank of a schedule is on the machine");
@@ -41,6 +44,7 @@ class Engine {
     while (!events_.empty()) {
       const Event event = events_.top();
       events_.pop();
+      if (is_outdated(event)) continue;
       now_ = event.time;
       switch (event.kind) {
         case Kind::rank_done:
@@ -105,7 +109,9 @@ class Engine {
       if (action.kind == norm_reduce || action.kind == loss_reduce) return meet(rank);
       if (!may_begin(rank, action)) return;
       state.waited = now_ - state.start;
-      const double seconds = duration(rank, action);
+      const double seconds = durations_.of(rank, action);
+      SimulatedRank& totals = out_.ranks[rank];
+      (simulator_detail::computes(action.kind) ? totals.compute : totals.codec) += seconds;
       if (seconds > 0.0) {
         state.busy = true;
         return plan(seconds, Kind::rank_done, rank);
@@ -147,55 +153,6 @@ class Engine {
     return theirs.arrived > 0 && mine.out_free > 0;
   }
 
-  double duration(int rank, const Action& action) {
-    const int stage = schedule_.virtual_stage(rank, action.chunk);
-    const double slowness = 1.0 / machine_.speed_of(rank);
-    SimulatedRank& totals = out_.ranks[rank];
-    const auto computes = [&](double seconds) {
-      totals.compute += seconds * slowness;
-      return seconds * slowness;
-    };
-    const auto codes = [&](double seconds) {
-      totals.codec += seconds * slowness;
-      return seconds * slowness;
-    };
-    const StageCosts& costs = costs_.stages[stage];
-    switch (action.kind) {
-      case forward:
-        return computes(costs.forward);
-      case backward:
-        return computes(costs.backward_input + costs.backward_weight);
-      case backward_input:
-        return computes(costs.backward_input);
-      case backward_weight:
-        return computes(costs.backward_weight);
-      case step:
-        return computes(update_seconds(rank));
-      case send_forward:
-        return codes(costs_.boundaries[action.boundary].encode);
-      case receive_forward:
-        return codes(costs_.boundaries[action.boundary].decode);
-      case send_backward:
-        return codes(costs_.boundaries[action.boundary].encode_gradient);
-      case receive_backward:
-        return codes(costs_.boundaries[action.boundary].decode_gradient);
-      default:
-        return 0.0;
-    }
-  }
-
-  /// Of all stages of a rank and the boundaries at their sides.
-  double update_seconds(int rank) const {
-    double seconds = 0.0;
-    for (int chunk = 0; chunk < schedule_.chunks; ++chunk) {
-      const int stage = schedule_.virtual_stage(rank, chunk);
-      seconds += costs_.stages[stage].update;
-      if (stage > 0) seconds += costs_.boundaries[stage - 1].update;
-      if (stage + 1 < schedule_.virtual_stages()) seconds += costs_.boundaries[stage].update;
-    }
-    return seconds;
-  }
-
   /// Ends the action at hand, with what others have waited for.
   void complete(int rank) {
     Rank& state = ranks_[rank];
@@ -233,28 +190,67 @@ class Engine {
     --channel.posted;
     --channel.in_free;
     Wire& wire = wires_.wires[channel.wire];
-    wire.next.push_back(index);
-    if (wire.carries < 0) carry(wire);
+    Way& way = wire.ways[channel.way];
+    way.next.push_back(index);
+    if (way.carries < 0) share_anew(wire, way, [&] { carry(way); });
   }
 
-  void carry(Wire& wire) {
-    wire.carries = wire.next.front();
-    wire.next.pop_front();
-    Channel& channel = wires_.channels[wire.carries];
-    const double seconds = channel.bytes * wire.seconds_per_byte;
-    SimulatedLink& link = wires_.links[channel.direction];
-    link.bytes += channel.bytes;
-    link.seconds += seconds;
-    plan(seconds, Kind::message_left, wire.carries);
-    plan(seconds + wire.latency, Kind::message_arrived, wire.carries);
+  /// Puts the next message on its way.
+  void carry(Way& way) {
+    way.carries = way.next.front();
+    way.next.pop_front();
+    way.bytes_left = wires_.channels[way.carries].bytes;
+    way.since = now_;
+  }
+
+  /// Lets `change` start or end a message on one way, and plans anew when those that it concerns will have
+  /// left.
+  template <class Change>
+  void share_anew(Wire& wire, Way& changed, Change change) {
+    const auto concerned = [&](const Way& way) {
+      return way.carries >= 0 && (!wire.duplex || &way == &changed);
+    };
+    const double before = slowness(wire);
+    for (Way& way : wire.ways) {
+      if (!concerned(way)) continue;
+      if (before > 0.0) way.bytes_left -= std::min(way.bytes_left, (now_ - way.since) / before);
+      way.since = now_;
+    }
+    change();
+    const double after = slowness(wire);
+    for (Way& way : wire.ways) {
+      if (!concerned(way)) continue;
+      way.event = planned_;
+      plan(way.bytes_left * after, Kind::message_left, way.carries);
+    }
+  }
+
+  /// Seconds of a byte on either way.
+  static double slowness(const Wire& wire) {
+    const bool both = wire.ways[0].carries >= 0 && wire.ways[1].carries >= 0;
+    return wire.seconds_per_byte * (both && !wire.duplex ? 2.0 : 1.0);
+  }
+
+  /// Whether the speed of the message has changed since.
+  bool is_outdated(const Event& event) const {
+    if (event.kind != Kind::message_left) return false;
+    const Channel& channel = wires_.channels[event.subject];
+    return wires_.wires[channel.wire].ways[channel.way].event != event.number;
   }
 
   void message_left(int index) {
     Channel& channel = wires_.channels[index];
     Wire& wire = wires_.wires[channel.wire];
+    Way& way = wire.ways[channel.way];
+    SimulatedLink& link = wires_.links[way.link];
+    link.bytes += channel.bytes;
+    link.seconds += channel.bytes * wire.seconds_per_byte;
     ++channel.out_free;
-    wire.carries = -1;
-    if (!wire.next.empty()) carry(wire);
+    plan(wire.latency, Kind::message_arrived, index);
+    share_anew(wire, way, [&] {
+      way.carries = -1;
+      if (!way.next.empty()) carry(way);
+    });
     advance(channel.from);
   }
 
@@ -275,9 +271,9 @@ class Engine {
   }
 
   const Schedule& schedule_;
-  const SimulationCosts& costs_;
   const Machine& machine_;
   const bool keep_actions_;
+  Durations durations_;
   Wires wires_;
   std::vector<Rank> ranks_;
   std::priority_queue<Event, std::vector<Event>, std::greater<Event>> events_;

@@ -99,6 +99,29 @@ TEST(Simulator, DuplexLinkCarriesBothDirectionsAtOnce) {
   EXPECT_GT(shared, duplex);
 }
 
+TEST(Simulator, OppositeMessagesShareTheLinkEvenly) {
+  // A second for a message. Two ranks whose only actions are to send to each other, the second 0.5 s later:
+  // until then the first message is half through; then both move at half speed, the first for another second,
+  // and the second has half a second left.
+  Schedule both;
+  both.stages = 2;
+  both.ranks.resize(2);
+  both.ranks[0] = {{.kind = ActionKind::send_forward, .micro_batch = 0, .boundary = 0, .peer = 1},
+                   {.kind = ActionKind::receive_backward, .micro_batch = 0, .boundary = 0, .peer = 1}};
+  both.ranks[1] = {{.kind = ActionKind::forward, .micro_batch = 0},
+                   {.kind = ActionKind::send_backward, .micro_batch = 0, .boundary = 0, .peer = 0},
+                   {.kind = ActionKind::receive_forward, .micro_batch = 0, .boundary = 0, .peer = 0}};
+  SimulationCosts costs = uniform_costs(2, 1e6);
+  costs.stages[1].forward = 0.5;
+  const auto shared = simulate(both, costs, machine_of(2, 8e6, 0.0, false), true);
+  EXPECT_NEAR(shared.ranks[1].actions.back().end, 1.5, 1e-12);
+  EXPECT_NEAR(shared.ranks[0].actions.back().end, 2.0, 1e-12);
+  EXPECT_NEAR(shared.seconds, 2.0, 1e-12);
+  const auto duplex = simulate(both, costs, machine_of(2, 8e6, 0.0, true), true);
+  EXPECT_NEAR(duplex.ranks[1].actions.back().end, 1.0, 1e-12);
+  EXPECT_NEAR(duplex.seconds, 1.5, 1e-12);
+}
+
 TEST(Simulator, LatencyDelaysWithoutOccupying) {
   // Two stages of 1F1B with one micro-batch in flight at a time on the last stage: each backward waits there
   // and back, so latency shows twice in every pass but the first.

@@ -4,9 +4,9 @@
 //
 // The rules are those of the program. A rank runs its list in order. It encodes into one of the buffers of a
 // channel and goes on at once; messages move while ranks compute. A message leaves once a buffer at its
-// receiver is free and its link has nothing older to send; it occupies the link for bytes / bandwidth and
-// arrives a latency later. Each pair of ranks has a link of its own, either one for each direction or, where
-// it is not duplex, one for both.
+// receiver is free and nothing older goes its way; it occupies the link for bytes / bandwidth and arrives a
+// latency later. Each pair of ranks has a link of its own. One that is not duplex halves its bandwidth while
+// messages go both ways, as two streams of TCP do.
 
 #include "strait/pipeline/machine.hpp"
 #include "strait/pipeline/schedule.hpp"
