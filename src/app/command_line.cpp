@@ -19,30 +19,17 @@ void add_deck(CLI::App& app, CommandLine& line) {
 }
 
 /// What a simulation is priced from.
-void add_price(CLI::App& app, CommandLine& line) {
-  app.add_option("--profile", line.profile, "simulate with the costs that `strait profile` measured")
-      ->type_name("FILE.h5");
-  app.add_option("--machine", line.machine, "simulate the ranks and links of this machine")
+void add_price(CLI::App& app, SimulationOptions& simulation) {
+  CLI::Option* profile = app.add_option("--profile", simulation.profile,
+                                        "simulate with the costs that `strait profile` measured")
+                             ->type_name("FILE.h5");
+  app.add_option("--rate", simulation.rate, "FLOP/s of a rank, where there is no profile")
+      ->type_name("R")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber)
+      ->excludes(profile);
+  app.add_option("--machine", simulation.machine, "simulate the ranks and links of this machine")
       ->type_name("FILE.toml");
-}
-
-void add_simulate(CLI::App& app, CommandLine& line) {
-  add_price(app, line);
-  CLI::Option* machine = app.get_option("--machine");
-  app.add_option("--bandwidth", line.bandwidths, "of every link; a line of output for each value")
-      ->type_name("BIT/S")
-      ->check(CLI::PositiveNumber)
-      ->excludes(machine);
-  app.add_option("--latency", line.latency, "of an empty message, one way; otherwise that of the profile")
-      ->type_name("SECONDS")
-      ->check(CLI::NonNegativeNumber)
-      ->excludes(machine);
-  app.add_flag("--half-duplex", line.half_duplex, "both directions of a link share its bandwidth")
-      ->excludes(machine);
-  app.add_option("--speed", line.speed, "of every rank, relative to the profiled one")
-      ->type_name("FACTOR")
-      ->check(CLI::PositiveNumber)
-      ->excludes(machine);
 }
 
 /// A subcommand on one deck, which takes none of the options of training.
@@ -54,6 +41,29 @@ CLI::App& add_command(CLI::App& cli, CommandLine& line, Command command, const c
   add_deck(app, line);
   app.callback([&line, command] { line.command = command; });
   return app;
+}
+
+void add_simulate(CLI::App& cli, CommandLine& line) {
+  CLI::App& app = add_command(cli, line, Command::simulate, "simulate",
+                              "print what a step would take on other links and ranks, as CSV");
+  SimulationOptions& simulation = line.simulation;
+  add_price(app, simulation);
+  CLI::Option* machine = app.get_option("--machine");
+  app.add_option("--bandwidth", simulation.bandwidths, "of every link; a line of output for each value")
+      ->type_name("BIT/S")
+      ->check(CLI::PositiveNumber)
+      ->excludes(machine);
+  app.add_option("--latency", simulation.latency,
+                 "of an empty message, one way; otherwise that of the profile")
+      ->type_name("SECONDS")
+      ->check(CLI::NonNegativeNumber)
+      ->excludes(machine);
+  app.add_flag("--half-duplex", simulation.half_duplex, "both directions of a link share its bandwidth")
+      ->excludes(machine);
+  app.add_option("--speed", simulation.speed, "of every rank, relative to the profiled one")
+      ->type_name("FACTOR")
+      ->check(CLI::PositiveNumber)
+      ->excludes(machine);
 }
 
 }  // namespace
@@ -75,17 +85,15 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
                  "write the actions of the last traced step, or with --dry-run those of a simulated one, for "
                  "Perfetto or chrome://tracing")
       ->type_name("FILE.json");
-  add_price(cli, line);
-  for (const char* option : {"--profile", "--machine"}) cli.get_option(option)->needs("--dry-run");
+  add_price(cli, line.simulation);
+  for (const char* option : {"--profile", "--rate", "--machine"}) cli.get_option(option)->needs("--dry-run");
   cli.add_flag("--print-deck", line.print_deck, "print the effective deck and stop");
   cli.add_flag("--deck-reference", line.deck_reference, "print every key that this deck's components read");
   add_command(cli, line, Command::profile, "profile",
               "measure what the layers, a boundary and the link cost, for the planner and the simulator")
       .add_option("--output", line.output, "file to write, instead of profile.h5 in output.directory")
       ->type_name("FILE.h5");
-  add_simulate(add_command(cli, line, Command::simulate, "simulate",
-                           "print what a step would take on other links, as CSV"),
-               line);
+  add_simulate(cli, line);
   try {
     cli.parse(argc, argv);
   } catch (const CLI::Success& success) {

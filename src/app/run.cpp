@@ -38,7 +38,7 @@ template <class T>
 std::string simulated(const CommandLine& line, const Deck& deck, const Settings& settings,
                       const codec::Codec<T>& codec) {
   if (line.command == Command::simulate) return simulate_command<T>(line, deck, settings, codec);
-  if (!line.dry_run || !(line.trace || line.profile || line.machine)) return "";
+  if (!line.dry_run || !(line.trace || line.simulation.profile || line.simulation.machine)) return "";
   const StepPrice price = step_price<T>(line, deck, settings, codec);
   const auto machine = step_machine(line, price);
   const auto simulation = pipeline::simulate(price.schedule, price.costs, machine, true);

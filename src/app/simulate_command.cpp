@@ -10,15 +10,16 @@ namespace {
 
 /// The machines to simulate, with the bandwidth of each.
 std::vector<pipeline::Machine> machines(const CommandLine& line, const StepPrice& price) {
-  if (line.machine) return {step_machine(line, price)};
-  std::vector<double> bandwidths = line.bandwidths;
+  if (line.simulation.machine) return {step_machine(line, price)};
+  std::vector<double> bandwidths = line.simulation.bandwidths;
   if (bandwidths.empty()) bandwidths.push_back(price.link.bandwidth);
   std::vector<pipeline::Machine> out;
   for (const double bandwidth : bandwidths) {
-    const bool duplex =
-        line.bandwidths.empty() ? price.link.duplex() && !line.half_duplex : !line.half_duplex;
-    const double latency = line.latency.value_or(price.link.latency);
-    out.push_back(uniform_machine(price.schedule.stages, line.speed,
+    const bool duplex = line.simulation.bandwidths.empty()
+                            ? price.link.duplex() && !line.simulation.half_duplex
+                            : !line.simulation.half_duplex;
+    const double latency = line.simulation.latency.value_or(price.link.latency);
+    out.push_back(uniform_machine(price.schedule.stages, line.simulation.speed,
                                   {.bandwidth = bandwidth, .latency = latency}, duplex));
   }
   return out;

@@ -1,7 +1,6 @@
 #include "strait/app/step_price.hpp"
 
 #include "strait/app/profile_command.hpp"
-#include "strait/app/report.hpp"
 #include "strait/app/units_text.hpp"
 #include "strait/pipeline/simulation_costs.hpp"
 #include "strait/pipeline/stage_unit.hpp"
@@ -78,13 +77,12 @@ StepPrice step_price(const CommandLine& line, const Deck& deck, const Settings& 
       pipeline::schedule(setup.schedule, setup.ranks(), setup.micro_batches,
                          {.tied_embeddings = setup.model.tie_embeddings, .chunks = setup.chunks});
   pipeline::Profile profile;
-  if (line.profile) {
-    profile = load_profile(*line.profile, deck, settings);
-    price.source = "profile " + *line.profile;
+  if (line.simulation.profile) {
+    profile = load_profile(*line.simulation.profile, deck, settings);
+    price.source = "profile " + *line.simulation.profile;
   } else {
-    const double rate = matmul_rate<T>(ExecutionSpace());
-    profile = estimated_profile<T>(settings, setup, codec, rate);
-    price.source = fmt::format("FLOPs at {}FLOP/s", with_prefix(rate));
+    profile = estimated_profile<T>(settings, setup, codec, line.simulation.rate);
+    price.source = fmt::format("FLOPs at {}FLOP/s", with_prefix(line.simulation.rate));
   }
   price.costs = pipeline::simulation_costs(profile, setup.spans, setup.model.tie_embeddings);
   price.link = profile.link;
@@ -103,10 +101,11 @@ pipeline::Machine uniform_machine(int ranks, double speed, const pipeline::LinkP
 }
 
 pipeline::Machine step_machine(const CommandLine& line, const StepPrice& price) {
-  if (!line.machine) return uniform_machine(price.schedule.stages, 1.0, price.link, price.link.duplex());
-  pipeline::Machine machine = pipeline::Machine::from_file(*line.machine);
+  if (!line.simulation.machine)
+    return uniform_machine(price.schedule.stages, 1.0, price.link, price.link.duplex());
+  pipeline::Machine machine = pipeline::Machine::from_file(*line.simulation.machine);
   if (machine.ranks() < price.schedule.stages) {
-    fail(ExitCode::deck, "{}: has {} ranks, the pipeline needs {}", *line.machine, machine.ranks(),
+    fail(ExitCode::deck, "{}: has {} ranks, the pipeline needs {}", *line.simulation.machine, machine.ranks(),
          price.schedule.stages);
   }
   return machine;

@@ -38,7 +38,7 @@ class Simulate(StraitTestCase):
         self.refuse(code, words, self.deck(), *arguments, deck="simulate", ranks=1)
 
     def test_traces_have_the_same_rows_and_actions(self):
-        for schedule in ("gpipe", "1f1b"):
+        for schedule in ("gpipe", "1f1b", "zb-h1"):
             with self.subTest(schedule):
                 sets = self.sets(pipeline__schedule=schedule)
                 said = self.succeed("--dry-run", "--trace", self.folder / "simulated.json", *sets, ranks=1,

@@ -13,6 +13,17 @@ namespace strait::app {
 /// What to do with the deck: a subcommand's name, or training without one.
 enum class Command { train, profile, simulate };
 
+/// Of `strait simulate` and of dry runs.
+struct SimulationOptions {
+  std::optional<std::string> profile;  ///< file; otherwise estimated
+  double rate = 1e14;                  ///< FLOP/s of a rank, without a profile
+  std::optional<std::string> machine;  ///< file; otherwise equal ranks on equal links
+  std::vector<double> bandwidths;      ///< bit/s of these links; otherwise as measured
+  std::optional<double> latency;       ///< seconds
+  bool half_duplex = false;
+  double speed = 1.0;  ///< of these ranks, relative to the profiled one
+};
+
 struct CommandLine {
   Command command = Command::train;
   std::string deck;
@@ -20,13 +31,8 @@ struct CommandLine {
   std::optional<std::string> restart;  ///< "latest" or a checkpoint's folder
   std::optional<std::string> output;   ///< of training, instead of output.directory; else the file to write
   bool dry_run = false;
-  std::optional<std::string> trace;    ///< file for the measured or simulated actions of a step
-  std::optional<std::string> profile;  ///< that a simulation is priced from
-  std::optional<std::string> machine;  ///< whose links a simulation has
-  std::vector<double> bandwidths;      ///< bit/s, of the links to simulate
-  std::optional<double> latency;       ///< seconds, of these
-  bool half_duplex = false;            ///< of these
-  double speed = 1.0;                  ///< of simulated ranks, relative to the profiled one
+  std::optional<std::string> trace;  ///< file for the measured or simulated actions of a step
+  SimulationOptions simulation;
   bool print_deck = false;
   bool deck_reference = false;
   std::string text;  ///< the command as typed

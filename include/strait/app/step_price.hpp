@@ -20,9 +20,9 @@ struct StepPrice {
   std::string source;          ///< "profile FILE", or how it was estimated
 };
 
-/// From the file `line.profile`. Refuses a profile of another model, micro-batch or codec. Without one, from
-/// FLOPs at the rate of a large matrix product measured now, with the codec's largest messages; codecs and
-/// updates take no time then.
+/// From the file `line.simulation.profile`. Refuses a profile of another model, micro-batch or codec. Without
+/// one, from FLOPs at `line.simulation.rate`, with the codec's largest messages; codecs and updates take no
+/// time then.
 template <class T>
 StepPrice step_price(const CommandLine& line, const Deck& deck, const Settings& settings,
                      const codec::Codec<T>& codec);
@@ -30,8 +30,8 @@ StepPrice step_price(const CommandLine& line, const Deck& deck, const Settings& 
 /// `ranks` alike: each pair has a link. Without bandwidth a link takes no time but latency.
 pipeline::Machine uniform_machine(int ranks, double speed, const pipeline::LinkProfile& link, bool duplex);
 
-/// That of the file `line.machine`, else ranks like those of the profile. Refuses one with fewer ranks than
-/// the pipeline.
+/// That of the file `line.simulation.machine`, else ranks like those of the profile. Refuses one with fewer
+/// ranks than the pipeline.
 pipeline::Machine step_machine(const CommandLine& line, const StepPrice& price);
 
 /// Speed, idle time and busiest link, as text.
