@@ -30,8 +30,7 @@ DECKS = [ROOT / "inputs" / f"compare-{budget}.toml" for budget in ("short", "med
 # Settings of the deck's [codec]. RANK and ENTRIES depend on the ratio; methods without them run once, at a ratio of
 # their own. An entry of topk is 4 bytes and a column of 2 forward, 4 bytes back: 10 for the 8 of a rank's number.
 RANK, ENTRIES = "RANK", "ENTRIES"
-# In runs of some hundred steps activations move faster than one codeword per micro-batch could follow.
-CODEWORDS = {"rvq.groups": 4, "rvq.rounds": 2, "rvq.codewords": 256, "rvq.fraction": 0.0625, "rvq.decay": 0.9}
+CODEWORDS = {"rvq.groups": 4, "rvq.rounds": 2, "rvq.codewords": 256}
 MAIN = {
     "none": {"name": "none"},
     "mapl": {"name": "mapl", "rank": RANK},
@@ -42,9 +41,10 @@ MAIN = {
     "mapl, no anchors": {"name": "mapl", "rank": RANK, "anchors": "none"},
 }
 FURTHER = {
-    # With the gradients in 16 bits about twice the ratio of mapl, in 8 bits about three times.
+    # With the gradients in 16 bits about twice the ratio of mapl, in 8 bits three times, as codewords five times.
     "mapl, rvq": {"name": "mapl", "rank": RANK, **CODEWORDS},
     "mapl, rvq, int8 back": {"name": "mapl", "rank": RANK, **CODEWORDS, "rvq.backward": "int8"},
+    "mapl, rvq back": {"name": "mapl", "rank": RANK, **CODEWORDS, "rvq.backward": "rvq"},
     "mapl, anchors from embedding": {"name": "mapl", "rank": RANK, "anchor_init": "embedding"},
     "mapl, static anchors": {"name": "mapl", "rank": RANK, "anchors": "static"},
     "mapl, full anchors": {"name": "mapl", "rank": RANK, "anchors": "full"},

@@ -21,7 +21,13 @@ QuantisedOptions int8_options(const ProjectionOptions& options) {
 }
 
 RvqChannel channel_of(const ProjectionOptions& options, const BoundaryShape& shape) {
-  return {*options.rvq, shape, options.rank, options.wire, 0, RvqChannel::Direction::backward};
+  return {*options.rvq,
+          shape,
+          options.rank,
+          options.wire,
+          0,
+          payload_bytes(options, shape),
+          RvqChannel::Direction::backward};
 }
 
 }  // namespace

@@ -19,6 +19,13 @@ AnchorKind anchors_from_deck(const Table& table) {
   return name == "static" ? AnchorKind::fixed : AnchorKind::none;
 }
 
+std::int64_t forward_bytes(const ProjectionOptions& options, const BoundaryShape& shape) {
+  const std::int64_t numbers = options.rvq ? rvq_index_bytes(*options.rvq, shape.tokens)
+                                           : shape.tokens * options.rank * wire_bytes(options.wire);
+  const std::int64_t ids = options.anchors == AnchorKind::none ? 0 : shape.tokens * id_bytes(shape.vocab);
+  return numbers + ids;
+}
+
 template <class T>
 constexpr std::int64_t number_bytes = static_cast<std::int64_t>(sizeof(T));
 
@@ -26,15 +33,16 @@ constexpr std::int64_t number_bytes = static_cast<std::int64_t>(sizeof(T));
 
 ProjectionBytes projection_bytes(const ProjectionOptions& options, const BoundaryShape& shape,
                                  std::int64_t number) {
-  const std::int64_t numbers = options.rvq ? rvq_index_bytes(*options.rvq, shape.tokens)
-                                           : shape.tokens * options.rank * wire_bytes(options.wire);
-  const std::int64_t ids = options.anchors == AnchorKind::none ? 0 : shape.tokens * id_bytes(shape.vocab);
   const std::int64_t projector =
       options.rule.empty() ? 0 : std::int64_t{shape.hidden} * options.rank * number;
-  return {.forward = numbers + ids,
+  return {.forward = forward_bytes(options, shape),
           .backward = gradient_bytes(options, shape.tokens),
           .sync_up = projector,
           .sync_down = projector};
+}
+
+std::int64_t payload_bytes(const ProjectionOptions& options, const BoundaryShape& shape) {
+  return forward_bytes(options, shape) + gradient_bytes(options, shape.tokens);
 }
 
 std::int64_t projector_interval(const ProjectionOptions& options, const BoundaryShape& shape,
@@ -42,7 +50,7 @@ std::int64_t projector_interval(const ProjectionOptions& options, const Boundary
   if (options.interval) return *options.interval;
   constexpr std::int64_t share = 50;  // one part in 50 is 2 %
   const ProjectionBytes bytes = projection_bytes(options, shape, number);
-  const std::int64_t payload = (bytes.forward + bytes.backward) * shape.micro_batches;
+  const std::int64_t payload = payload_bytes(options, shape) * shape.micro_batches;
   const std::int64_t exchange = bytes.sync_up + bytes.sync_down;
   return std::max<std::int64_t>(1, (share * exchange + payload - 1) / payload);
 }

@@ -23,7 +23,13 @@ inline constexpr const char* codebook = "codebook";
 /// Activations as codewords; ids travel with them where there are anchors.
 inline RvqChannel rvq_forward(const ProjectionOptions& options, const BoundaryShape& shape) {
   const std::int64_t ids = options.anchors == AnchorKind::none ? 0 : id_bytes(shape.vocab);
-  return {*options.rvq, shape, options.rank, options.wire, ids, RvqChannel::Direction::forward};
+  return {*options.rvq,
+          shape,
+          options.rank,
+          options.wire,
+          ids,
+          payload_bytes(options, shape),
+          RvqChannel::Direction::forward};
 }
 
 /// Where the parts of a forward message begin: the wider elements come first, so that all are aligned.

@@ -23,6 +23,21 @@ GradientFormat backward_from_deck(const Table& table) {
 
 }  // namespace
 
+int rvq_published(const RvqOptions& options, int columns, Wire wire, std::int64_t micro_batches,
+                  std::int64_t payload) {
+  if (options.published) return *options.published;
+  const std::int64_t once_in_a_step = (options.codewords + micro_batches - 1) / micro_batches;
+  const std::int64_t bytes_of_one = std::int64_t{options.rounds} * columns * wire_bytes(wire);
+  const std::int64_t affordable = payload * 3 / 200 / bytes_of_one;  // 1.5 %
+  return static_cast<int>(std::clamp<std::int64_t>(affordable, 1, once_in_a_step));
+}
+
+double rvq_decay(const RvqOptions& options, std::int64_t tokens_of_step) {
+  if (options.decay) return *options.decay;
+  const double reach = 64.0 * options.codewords;
+  return std::clamp(1.0 - static_cast<double>(tokens_of_step) / reach, 0.5, 0.99);
+}
+
 std::int64_t rvq_index_bytes(const RvqOptions& options, std::int64_t tokens) {
   return kernels::packed_index_bytes(tokens * options.groups * options.rounds, options.codewords);
 }
@@ -49,14 +64,17 @@ std::optional<RvqOptions> rvq_from_deck(const Table& codec, int columns) {
   options.codewords = table.between(
       "codewords", table.required<int>("codewords", "in the codebook of a group and round"), 2, 65536);
   if (const auto fraction = table.automatic<double>(
-          "fraction", "of the codewords that every micro-batch's message publishes; auto: one codeword")) {
+          "fraction",
+          "of the codewords that every micro-batch's message publishes; auto: all in a step, but "
+          "at most 1.5 % of the payload")) {
     table.above("fraction", *fraction, 0.0);
     table.between("fraction", *fraction, 0.0, 1.0);
     options.published = std::max(1, static_cast<int>(std::lround(*fraction * options.codewords)));
   }
-  options.decay = table.between(
-      "decay", table.optional<double>("decay", 0.99, "of the codewords' moving averages, per step"), 0.0,
-      1.0);
+  options.decay = table.automatic<double>(
+      "decay",
+      "of the codewords' moving averages, per step; auto: they reach back over about 64 tokens of each");
+  if (options.decay) table.between("decay", *options.decay, 0.0, 1.0);
   options.commitment = table.at_least(
       "commitment",
       table.optional<double>("commitment", 0.0,

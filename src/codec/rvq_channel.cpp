@@ -11,10 +11,12 @@ constexpr std::int64_t checksum_bytes = 8;
 }  // namespace
 
 RvqChannel::RvqChannel(const RvqOptions& rvq_options, const BoundaryShape& shape, int columns, Wire format,
-                       std::int64_t bytes_per_id, Direction direction_of_data)
+                       std::int64_t bytes_per_id, std::int64_t payload, Direction direction_of_data)
     : options(rvq_options),
       codebook{rvq_options.groups, rvq_options.codewords, columns / rvq_options.groups},
       wire(format),
+      published(rvq_published(rvq_options, columns, format, shape.micro_batches, payload)),
+      decay(rvq_decay(rvq_options, shape.tokens * shape.micro_batches)),
       boundary(shape.boundary),
       direction(direction_of_data),
       tokens(shape.tokens),
@@ -26,8 +28,8 @@ RvqMessage RvqChannel::message(const Context& context, bool started, int next) c
   RvqMessage message;
   message.starts = context.training && !started;
   if (context.training) {
-    message.turn = message.starts ? kernels::CodewordTurn{0, options.codewords}
-                                  : kernels::CodewordTurn{next, options.published};
+    message.turn =
+        message.starts ? kernels::CodewordTurn{0, options.codewords} : kernels::CodewordTurn{next, published};
   }
   message.rounds = context.training && started ? used_rounds(context.micro_batch) : options.rounds;
 

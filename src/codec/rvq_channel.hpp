@@ -25,9 +25,9 @@ struct RvqChannel {
   enum class Direction { forward, backward };
   enum class Purpose { dropout, start, replacement };
 
-  /// `id_bytes` bytes per token are left for ids in each message.
+  /// `id_bytes` bytes per token are left for ids in each message. `payload`: see rvq_published.
   RvqChannel(const RvqOptions& options, const BoundaryShape& shape, int columns, Wire wire,
-             std::int64_t id_bytes, Direction direction);
+             std::int64_t id_bytes, std::int64_t payload, Direction direction);
 
   RvqMessage message(const Context& context, bool started, int next) const;
 
@@ -42,7 +42,9 @@ struct RvqChannel {
 
   RvqOptions options;
   kernels::CodebookShape codebook;
-  Wire wire;  ///< of codewords
+  Wire wire;      ///< of codewords
+  int published;  ///< codewords of a group and round in a message
+  double decay;
   int boundary;
   Direction direction;
   std::int64_t tokens;

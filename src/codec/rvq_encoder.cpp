@@ -108,8 +108,7 @@ RvqMessage RvqEncoder<T>::encode(const ExecutionSpace& exec, const Context& cont
 
 template <class T>
 void RvqEncoder<T>::update(const ExecutionSpace& exec) {
-  kernels::update_codewords<T>(exec, master_, average_, seen_, channel_.codebook, channel_.options.decay,
-                               smoothing);
+  kernels::update_codewords<T>(exec, master_, average_, seen_, channel_.codebook, channel_.decay, smoothing);
   seen_.clear(exec);
 }
 

@@ -31,12 +31,13 @@ TEST(RvqDeck, IsOnWhereTheTableHasKeys) {
   EXPECT_FALSE(read_deck("").rvq.has_value());
   const auto rvq = read_deck("[codec.rvq]\ngroups = 4\nrounds = 2\ncodewords = 300").rvq;
   ASSERT_TRUE(rvq.has_value());
-  EXPECT_EQ(rvq->published, 1);
-  EXPECT_EQ(rvq->decay, 0.99);
+  EXPECT_FALSE(rvq->published.has_value());
+  EXPECT_FALSE(rvq->decay.has_value());
   EXPECT_EQ(rvq->backward, GradientFormat::bfloat16);
   const auto other = read_deck(
       "[codec.rvq]\ngroups = 4\nrounds = 2\ncodewords = 300\nfraction = 0.1\nbackward = 'int8'\n"
-      "dropout = 0.5\ncommitment = 0.25\ndead = 0.0\nchecksum_interval = 1");
+      "dropout = 0.5\ncommitment = 0.25\ndead = 0.0\nchecksum_interval = 1\ndecay = 0.97");
+  EXPECT_EQ(other.rvq->decay, 0.97);
   EXPECT_EQ(other.rvq->published, 30);
   EXPECT_EQ(other.rvq->backward, GradientFormat::int8);
   EXPECT_EQ(other.rvq->dropout, 0.5);
@@ -57,6 +58,34 @@ TEST(RvqDeck, RefusesWhatCannotBe) {
   refused("[codec.rvq] fraction", "groups = 4\nrounds = 1\ncodewords = 8\nfraction = 0.0");
   refused("[codec.rvq] dropout", "groups = 4\nrounds = 1\ncodewords = 8\ndropout = 0.5");
   refused("[codec.rvq] backward", "groups = 4\nrounds = 1\ncodewords = 8\nbackward = 'int4'");
+}
+
+TEST(RvqDeck, PublishesTheCodebookInAStepWhereItCostsLittle) {
+  RvqOptions rvq;
+  rvq.rounds = 2;
+  rvq.codewords = 256;
+  const std::int64_t one = 2 * 128 * 2;  // a codeword of each group and round in bfloat16
+  const auto published = [&](std::int64_t micro_batches, std::int64_t payload) {
+    return rvq_published(rvq, 128, Wire::bfloat16, micro_batches, payload);
+  };
+  EXPECT_EQ(published(32, 1 << 30), 8);
+  EXPECT_EQ(published(3, 1 << 30), 86);
+  EXPECT_EQ(published(512, 1 << 30), 1);
+  EXPECT_EQ(published(32, 200 * one), 3);
+  EXPECT_EQ(published(32, 200 * one - 1), 2);
+  EXPECT_EQ(published(32, 10), 1);
+  rvq.published = 40;
+  EXPECT_EQ(published(32, 10), 40);
+}
+
+TEST(RvqDeck, AveragesOverAsManyTokensWhateverAStepHas) {
+  RvqOptions rvq;
+  rvq.codewords = 256;
+  EXPECT_EQ(rvq_decay(rvq, 2048), 0.875);
+  EXPECT_EQ(rvq_decay(rvq, 32768), 0.5);
+  EXPECT_EQ(rvq_decay(rvq, 32), 0.99);
+  rvq.decay = 0.3;
+  EXPECT_EQ(rvq_decay(rvq, 2048), 0.3);
 }
 
 ProjectionOptions options_of(AnchorKind anchors, GradientFormat backward) {

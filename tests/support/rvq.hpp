@@ -14,6 +14,7 @@ inline codec::RvqOptions quantisation(codec::GradientFormat backward = codec::Gr
   options.groups = 2;
   options.rounds = 2;
   options.codewords = 7;
+  options.published = 1;
   options.backward = backward;
   options.checksum_interval = 5;
   return options;

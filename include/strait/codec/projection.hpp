@@ -47,6 +47,9 @@ struct ProjectionBytes {
 ProjectionBytes projection_bytes(const ProjectionOptions& options, const BoundaryShape& shape,
                                  std::int64_t number);
 
+/// Numbers, indices and ids of one micro-batch, in both directions.
+std::int64_t payload_bytes(const ProjectionOptions& options, const BoundaryShape& shape);
+
 /// Steps between updates of the projector. Automatic: the fewest for which the exchange is at most 2 % of the
 /// payload of those steps.
 std::int64_t projector_interval(const ProjectionOptions& options, const BoundaryShape& shape,

@@ -21,15 +21,27 @@ enum class GradientFormat { bfloat16, int8, rvq };
 struct RvqOptions {
   int groups = 1;
   int rounds = 1;
-  int codewords = 2;        ///< of a group and round, 2 to 65,536
-  int published = 1;        ///< codewords of each group and round in a micro-batch's message
-  double decay = 0.99;      ///< of the moving averages
+  int codewords = 2;             ///< of a group and round, 2 to 65,536
+  std::optional<int> published;  ///< of those of each group and round, in a micro-batch's message; none: see
+                                 ///< rvq_published
+  std::optional<double> decay;   ///< of the moving averages, per step; none: see rvq_decay
   double commitment = 0.0;  ///< weight of the mean over rounds, tokens and columns of (z - q)^2 in the loss
   double dropout = 0.0;     ///< chance that a training micro-batch goes without its last rounds
   double dead = 0.1;        ///< a codeword with less than this part of the mean count is replaced
   GradientFormat backward = GradientFormat::bfloat16;
   std::int64_t checksum_interval = 100;  ///< steps between comparisons of the two ends' codebooks
 };
+
+/// Codewords of each group and round in a training micro-batch's message. Automatic: as many as publish the
+/// codebook once in a step of `micro_batches`, but of no more bytes than 1.5 % of `payload`, the
+/// micro-batch's numbers, indices and ids of both directions; at least one.
+int rvq_published(const RvqOptions& options, int columns, Wire wire, std::int64_t micro_batches,
+                  std::int64_t payload);
+
+/// Decay of the moving averages in a step of so many tokens. Automatic: 1 - tokens / (64 codewords), so that
+/// they reach back over about 64 tokens of each codeword, whose mean is then known to an eighth of their
+/// spread; from 0.5 to 0.99.
+double rvq_decay(const RvqOptions& options, std::int64_t tokens_of_step);
 
 /// Bytes of the indices of one micro-batch that uses all rounds.
 std::int64_t rvq_index_bytes(const RvqOptions& options, std::int64_t tokens);
