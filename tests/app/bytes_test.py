@@ -61,6 +61,13 @@ CASES = (
 )
 
 
+def wide_run(steps, sequences):
+    """Two layers of width 128, micro-batches of 2,048 tokens."""
+    return dict(model__layers=2, model__hidden=128, model__heads=2, model__ffn_hidden=64, model__context=64,
+                training__sequences_per_step=sequences, training__micro_batch=32, training__validation_sequences=32,
+                training__validation_interval=0, run__steps=steps)
+
+
 class Bytes(StraitTestCase):
     def run_with(self, codec, ranks=2, **values):
         """Bytes of each boundary and step: rows of (forward, backward, sync)."""
@@ -97,10 +104,7 @@ class Bytes(StraitTestCase):
 
     def total(self, codec, steps, sequences):
         """Bytes of one boundary over `steps` steps, and how often the projector moved."""
-        model = dict(model__layers=2, model__hidden=128, model__heads=2, model__ffn_hidden=64, model__context=64)
-        training = dict(training__sequences_per_step=sequences, training__micro_batch=32,
-                        training__validation_sequences=32, training__validation_interval=0, run__steps=steps)
-        rows, = self.run_with({**codec, "wire": "bfloat16"}, **model, **training)
+        rows, = self.run_with({**codec, "wire": "bfloat16"}, **wide_run(steps, sequences))
         return sum(map(sum, rows)), sum(sync > 0 for _, _, sync in rows)
 
     def test_an_eighth_of_the_width_is_nearly_an_eighth_of_the_bytes(self):
@@ -116,6 +120,29 @@ class Bytes(StraitTestCase):
                 self.assertEqual(updates, intervals)
                 self.assertEqual(whole, steps * tokens * 128 * 2 * 2)
                 self.assertGreaterEqual(whole / part, ratio)
+
+    def test_codewords_at_a_quarter_of_the_width(self):
+        # The second of two steps of 32,768 tokens; the first message has the whole codebook. Here ids are 2 of 70
+        # bytes to a token, at width 512 of 274, where the ratios are 7.2 and 13.
+        hidden, rank, rounds, groups, codewords, sequences = 128, 32, 2, 2, 256, 512
+        tokens, micro_batches = 64 * sequences, sequences // 32
+        write_tokens(self.folder / "train.bin", 80000)
+        for backward, back, ratio in (("bfloat16", 2 * rank, 7.0), ("int8", 2 + rank, 12.0)):
+            with self.subTest(backward=backward):
+                rvq = {"rvq.groups": groups, "rvq.rounds": rounds, "rvq.codewords": codewords, "rvq.backward": backward}
+                rows, = self.run_with({"name": "mapl", "rank": rank, "wire": "bfloat16", **rvq},
+                                      **wide_run(2, sequences))
+                forward = groups * rounds + 2
+                word = 2 * rounds * rank
+                payload = (forward + back) * tokens // micro_batches
+                published = min(codewords // micro_batches, payload * 3 // 200 // word)
+                exchange = 2 * hidden * rank * 4  # of the projector, every `interval` steps
+                interval = math.ceil(exchange / (0.02 * tokens * (forward + back)))
+                for step, words in enumerate((codewords + (micro_batches - 1) * published, micro_batches * published)):
+                    sync = words * word + (8 if step == 0 else 0) + exchange * ((step + 1) % interval == 0)
+                    self.assertEqual(rows[step], (tokens * forward, tokens * back, sync))
+                mean = tokens * (forward + back) + micro_batches * published * word + exchange / interval
+                self.assertGreaterEqual(tokens * hidden * 4 / mean, ratio)
 
 
 if __name__ == "__main__":
