@@ -57,6 +57,8 @@ def write_tokens(path, count, vocab=64, seed=1):
 class StraitTestCase(unittest.TestCase):
     """A folder with token files, removed afterwards."""
 
+    EXECUTABLE = EXECUTABLE
+
     def setUp(self):
         self._temporary = tempfile.TemporaryDirectory(prefix="strait-test-")
         self.addCleanup(self._temporary.cleanup)
@@ -73,7 +75,7 @@ class StraitTestCase(unittest.TestCase):
     def command(self, *arguments, ranks=2, deck=None):
         deck = deck or self.deck(stages=ranks)
         launcher = [MPIEXEC, "-n", str(ranks)] if ranks > 1 else []
-        return [*launcher, EXECUTABLE, str(deck), *map(str, arguments)]
+        return [*launcher, self.EXECUTABLE, str(deck), *map(str, arguments)]
 
     def sets(self, **values):
         """--set arguments: sets(run__steps=3) is --set run.steps=3."""
