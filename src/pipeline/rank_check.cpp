@@ -34,10 +34,8 @@ class RankCheck {
   std::vector<int> run() {
     count_uses();
     for (const Action& action : list()) {
-      if (action.kind == step) {
-        ++steps_;
-        for (Chunk& chunk : chunks_) chunk.unused_gradients = false;
-      }
+      if (action.kind == report) ++reports_;
+      if (action.kind == step) visit_step(action);
       if (action.kind == codec_sync_up || action.kind == codec_sync_down) synchronise(action);
       if (action.micro_batch >= 0) visit(action);
     }
@@ -59,6 +57,7 @@ class RankCheck {
     int output_gradient = -1;  ///< micro-batch whose gradient waits for backward
     int input_gradient = -1;   ///< micro-batch whose gradient waits to be sent
     bool unused_gradients = false;
+    int backwards = 0;  ///< whose gradients are complete
     int slots = 0;
   };
 
@@ -74,6 +73,17 @@ class RankCheck {
     }
   }
 
+  void visit_step(const Action& action) {
+    ++steps_;
+    for (Chunk& chunk : chunks_) {
+      chunk.unused_gradients = false;
+      if (!schedule_.rule) continue;
+      require(reports_ == steps_, rank_, action, "it follows no report of its own");
+      require(chunk.backwards == steps_ * schedule_.rule->micro_batches, rank_, action,
+              "its gradients are those of other micro-batches");
+    }
+  }
+
   void visit(const Action& action) {
     Chunk& chunk = chunks_[action.chunk];
     Progress& state = chunk.micro_batches[action.micro_batch];
@@ -86,8 +96,7 @@ class RankCheck {
       case forward:
         require(is_first(action) || state.received, rank_, action, "its input has not arrived");
         once(action, state.forwarded);
-        require(action.version >= 0 && action.version <= steps_, rank_, action,
-                "its weights do not exist yet");
+        check_version(action, &VersionRule::forward);
         state.version = action.version;
         break;
       case send_forward:
@@ -112,7 +121,7 @@ class RankCheck {
       case backward_weight:
         require(state.input_done, rank_, action, "the input's half comes first");
         once(action, state.weight_done);
-        chunk.unused_gradients = true;
+        count_backward(chunk);
         break;
       case send_backward:
         require(chunk.input_gradient == action.micro_batch, rank_, action, "its gradient is not there");
@@ -158,6 +167,17 @@ class RankCheck {
     }
   }
 
+  /// Weights of a computation are there, and those that the rule says. Without a rule the list has what it
+  /// has seen.
+  void check_version(const Action& action, std::int64_t (VersionRule::*version)(int, std::int64_t) const) {
+    require(action.version <= steps_, rank_, action, "its weights do not exist yet");
+    const int kept = schedule_.rule ? schedule_.rule->copies(stage(action)) : steps_ + 1;
+    require(action.version > steps_ - kept, rank_, action, "its weights are not kept");
+    if (!schedule_.rule) return;
+    const std::int64_t wanted = (*schedule_.rule.*version)(stage(action), action.micro_batch);
+    require(action.version == wanted, rank_, action, "the rule says other weights");
+  }
+
   void visit_backward(const Action& action, Chunk& chunk, Progress& state) {
     require(state.forwarded, rank_, action, "its forward has not run");
     once(action, state.input_done);
@@ -165,13 +185,22 @@ class RankCheck {
       require(chunk.output_gradient == action.micro_batch, rank_, action, "its gradient is not there");
       chunk.output_gradient = -1;
     }
-    require(action.version == state.version, rank_, action, "its forward used other weights");
+    if (schedule_.rule) {
+      check_version(action, &VersionRule::backward);
+    } else {
+      require(action.version == state.version, rank_, action, "its forward used other weights");
+    }
     require(chunk.input_gradient < 0, rank_, action, "another gradient has not been sent yet");
     if (!is_first(action)) chunk.input_gradient = action.micro_batch;
     if (action.kind == backward) {
       once(action, state.weight_done);
-      chunk.unused_gradients = true;
+      count_backward(chunk);
     }
+  }
+
+  void count_backward(Chunk& chunk) const {
+    chunk.unused_gradients = true;
+    ++chunk.backwards;
   }
 
   void hold_slot(const Action& action, Chunk& chunk, Progress& state) {
@@ -221,6 +250,7 @@ class RankCheck {
   std::vector<int> synchronised_up_, synchronised_down_;  ///< boundaries, in order
   std::string out_of_turn_;                               ///< the first of them that is
   int steps_ = 0;
+  int reports_ = 0;
 };
 
 }  // namespace

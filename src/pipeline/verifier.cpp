@@ -3,6 +3,7 @@
 #include "fault.hpp"
 #include "rank_check.hpp"
 
+#include <deque>
 #include <map>
 #include <tuple>
 
@@ -76,6 +77,14 @@ class Simulation {
     }
   }
 
+  /// Messages and synchronisation of one direction: what they are decoded with changes in the order of
+  /// sending.
+  static Channel direction(const Action& action) {
+    const bool down =
+        action.kind == send_forward || action.kind == receive_forward || action.kind == codec_sync_down;
+    return {down ? 0 : 1, action.boundary};
+  }
+
   bool send(int rank, const Action& action) {
     const bool downstream = action.kind == send_forward || action.kind == codec_sync_down;
     const int stage = schedule_.virtual_stage(rank, action.chunk);
@@ -84,6 +93,7 @@ class Simulation {
     require(action.peer == schedule_.rank_of(downstream ? stage + 1 : stage - 1), rank, action,
             "the other side is another rank");
     if (!on_the_way_.emplace(channel(action), OnTheWay{action, rank}).second) return false;
+    sent_[direction(action)].push_back(action.kind);
     ++next_[rank];
     return true;
   }
@@ -100,6 +110,9 @@ class Simulation {
     require(message.action.micro_batch == action.micro_batch, rank, action,
             "another micro-batch was sent first");
     require(message.action.version == action.version, rank, action, "the sender used other weights");
+    std::deque<ActionKind>& sent = sent_[direction(action)];
+    require(sent.front() == message.action.kind, rank, action, "a message of another kind was sent first");
+    sent.pop_front();
     on_the_way_.erase(found);
     ++next_[rank];
     return true;
@@ -134,6 +147,7 @@ class Simulation {
   const Schedule& schedule_;
   std::vector<std::size_t> next_;
   std::map<Channel, OnTheWay> on_the_way_;
+  std::map<Channel, std::deque<ActionKind>> sent_;
 };
 
 }  // namespace

@@ -5,6 +5,9 @@
 // A rank owns `chunks` runs of layers; chunk c of rank r is virtual stage c * stages + r. Boundary p lies
 // between virtual stages p and p + 1.
 
+#include "strait/pipeline/version_rule.hpp"
+
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +30,7 @@ enum class ActionKind {
   tied_reduce,       ///< first and last stage add up their gradients of the tied token table
   norm_reduce,       ///< every rank learns loss, gradient norm and votes
   loss_reduce,       ///< every rank learns the loss (or the chosen token)
+  report,            ///< hands loss, gradient norm and vote to the other ranks; nobody waits
   step,              ///< optimisers of weights and boundary ends
 };
 
@@ -36,8 +40,10 @@ struct Action {
   ActionKind kind;
   int micro_batch = -1;  ///< within the list
   int chunk = 0;
-  int slot = 0;       ///< where the micro-batch's activations live on this rank
-  int version = 0;    ///< weights to compute with (of a message: its sender's): updates since the list began
+  int slot = 0;  ///< where the micro-batch's activations live on this rank
+  /// Weights to compute with (of a message: its sender's): updates since the list began, negative for those
+  /// that are kept from before. Of codec_sync, report and step: the update that they belong to.
+  int version = 0;
   int boundary = -1;  ///< of a message
   int peer = -1;      ///< rank at the other side
 
@@ -52,6 +58,7 @@ struct Schedule {
   int micro_batches = 1;
   int chunks = 1;
   std::vector<ActionList> ranks;
+  std::optional<VersionRule> rule = std::nullopt;  ///< of weights; none: one step that begins and ends empty
 
   int virtual_stage(int rank, int chunk) const { return chunk * stages + rank; }
   int virtual_stages() const { return stages * chunks; }

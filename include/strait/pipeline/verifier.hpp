@@ -24,8 +24,12 @@ struct Verification {
 ///   last of their messages and from the last boundary of a rank to the first, and once down after it;
 /// - a micro-batch keeps its slot to itself; the one gradient buffer at each side of a stage is not
 /// overwritten;
-/// - forward and backward of a micro-batch use the same weights, which exist then;
-/// - messages of a boundary are received in the order in which they are sent, by the right rank;
+/// - forward and backward of a micro-batch use the same weights, or those that the schedule's rule says,
+/// which
+///   exist then and are among the copies kept; by a rule each step uses the gradients of its own
+///   micro-batches;
+/// - messages of a boundary are received in the order in which they are sent, by the right rank, and so is
+///   the synchronisation of their ends among them;
 /// - no deadlock even where a send holds the only buffer of its channel until the receiver comes to the
 /// receive
 ///   (rendezvous, no receive posted ahead); with more buffers or earlier receives ranks only wait less;
