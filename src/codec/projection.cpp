@@ -55,6 +55,14 @@ std::int64_t projector_interval(const ProjectionOptions& options, const Boundary
   return std::max<std::int64_t>(1, (share * exchange + payload - 1) / payload);
 }
 
+/// A projector that micro-batches in flight hold is not changed in place: one more for each update among
+/// theirs.
+int projector_versions(const ProjectionOptions& options, const BoundaryShape& shape, std::int64_t number) {
+  if (options.rule.empty()) return 1;
+  const std::int64_t interval = projector_interval(options, shape, number);
+  return 1 + static_cast<int>((shape.updates_in_flight + interval - 1) / interval);
+}
+
 template <class T>
 std::vector<Diagnostic> ProjectionCodec<T>::diagnostics() const {
   std::vector<Diagnostic> all = {

@@ -42,6 +42,7 @@ ProjectionReceiver<T>::ProjectionReceiver(const ExecutionSpace& exec, const Proj
   if (options.rvq) quantiser_.emplace(rvq_forward(options, shape));
   if (learns()) gradient_ = Matrix<T>("strait::codec::projector_gradient", shape.hidden, options.rank);
   set_projector(exec, initial_projector<T>(exec, shape, options.rank));
+  versions_.reserve(projector_versions(options, shape, sizeof(T)), [this] { return empty_version(); });
 }
 
 template <class T>
@@ -54,10 +55,15 @@ template <class T>
 void ProjectionReceiver<T>::set_projector(const ExecutionSpace& exec, const Matrix<T>& a) {
   const Version& version =
       versions_.change([this] { return empty_version(); }, [](const Version&, const Version&) {});
-  transpose<T>(exec, rows(version.decoder, 0, options_.rank), a);
-  if (anchors_.factorized()) {
-    kernels::copy<T>(exec, rows(version.decoder, options_.rank, width()), anchors_.factor());
-  }
+  transpose<T>(exec, transposed(version), a);
+  add_factor(exec, version);
+}
+
+/// P, below A^T.
+template <class T>
+void ProjectionReceiver<T>::add_factor(const ExecutionSpace& exec, const Version& version) const {
+  if (!anchors_.factorized()) return;
+  kernels::copy<T>(exec, rows(version.decoder, options_.rank, width()), anchors_.factor());
 }
 
 template <class T>
@@ -118,8 +124,9 @@ std::int64_t ProjectionReceiver<T>::bytes_needed(const ProjectionOptions& option
   const std::int64_t width = (options.anchors == AnchorKind::factorized ? 2 : 1) * std::int64_t{options.rank};
   const std::int64_t projectors = options.rule.empty() ? 1 : 2;  // as it travels, and its gradient
   const std::int64_t codes = shape.slots + 2;                    // of slots, of evaluation, and a gradient
+  const std::int64_t versions = projector_versions(options, shape, sizeof(T));
   const std::int64_t elements =
-      codes * shape.tokens * width + (projectors * options.rank + width) * shape.hidden;
+      codes * shape.tokens * width + (projectors * options.rank + versions * width) * shape.hidden;
   const std::int64_t codewords = options.rvq ? RvqDecoder<T>::bytes_needed(rvq_forward(options, shape)) : 0;
   return StageAnchors<T>::bytes_needed(options, shape) + elements * static_cast<std::int64_t>(sizeof(T)) +
          codewords + GradientEncoder<T>::bytes_needed(options, shape);
@@ -127,7 +134,8 @@ std::int64_t ProjectionReceiver<T>::bytes_needed(const ProjectionOptions& option
 
 template <class T>
 std::int64_t ProjectionReceiver<T>::state_bytes() const {
-  const std::size_t more = (versions_.count() - 1) * versions_.current()->decoder.size();
+  const std::size_t planned = projector_versions(options_, shape_, sizeof(T));
+  const std::size_t more = (versions_.count() - planned) * versions_.current()->decoder.size();
   return bytes_needed(options_, shape_) + static_cast<std::int64_t>(more * sizeof(T));
 }
 
@@ -152,8 +160,39 @@ bool ProjectionReceiver<T>::load(const ExecutionSpace& exec, const io::Group& gr
 template <class T>
 void ProjectionReceiver<T>::load_anchors(const ExecutionSpace& exec, const io::Group& group) {
   anchors_.load(exec, group);
-  if (anchors_.factorized()) {
-    kernels::copy<T>(exec, rows(versions_.current()->decoder, options_.rank, width()), anchors_.factor());
+  add_factor(exec, *versions_.current());
+}
+
+template <class T>
+void ProjectionReceiver<T>::save_in_flight(const ExecutionSpace& exec, io::Group group,
+                                           const std::vector<InFlight<T>>& in_flight) const {
+  io::write_tensor(group, "A_transposed", exec, projector_transposed());
+  if (quantiser_) quantiser_->published().save(exec, group.create_group(codebook));
+  std::vector<Handle> handles;
+  for (const InFlight<T>& one : in_flight) handles.push_back(slots_[one.slot].version);
+  save_held(group, versions_, handles, [&](io::Group to, const Version& version) {
+    io::write_tensor(to, "A_transposed", exec, transposed(version));
+  });
+  for (std::size_t i = 0; i < in_flight.size(); ++i) {
+    io::write_tensor(group.group(std::to_string(i)), "code", exec, slots_[in_flight[i].slot].code);
+  }
+}
+
+template <class T>
+void ProjectionReceiver<T>::load_in_flight(const ExecutionSpace& exec, const io::Group& group,
+                                           const std::vector<InFlight<T>>& in_flight) {
+  const auto read = [&](const io::Group& from, const Version& version) {
+    io::read_tensor(from, "A_transposed", exec, transposed(version));
+    add_factor(exec, version);
+  };
+  read(group, *versions_.current());
+  if (quantiser_) quantiser_->load(exec, group.group(codebook));
+  const auto handles = load_held(
+      group, versions_, in_flight.size(), [this] { return empty_version(); }, read);
+  for (std::size_t i = 0; i < in_flight.size(); ++i) {
+    Slot& slot = slots_[in_flight[i].slot];
+    slot.version = handles[i];
+    io::read_tensor(group.group(std::to_string(i)), "code", exec, slot.code);
   }
 }
 

@@ -19,6 +19,7 @@ class ProjectionReceiver : public Receiver<T> {
             const Vector<T>& gradients) override {
     anchors_.lend(layout, weights, gradients);
   }
+  void use_weights(const Vector<T>& version) override { anchors_.use_weights(version); }
   bool synchronises(std::int64_t step) const override { return learns() && (step + 1) % interval_ == 0; }
 
   void decode(const ExecutionSpace&, const Context&, const Message&, const Matrix<T>& x) override;
@@ -29,10 +30,11 @@ class ProjectionReceiver : public Receiver<T> {
 
   std::int64_t state_bytes() const override;
   bool keeps_state() const override { return true; }
-  /// state_bytes() with one version of the projector.
   static std::int64_t bytes_needed(const ProjectionOptions& options, const BoundaryShape& shape);
   void save(const ExecutionSpace&, io::Group) const override;
   bool load(const ExecutionSpace&, const io::Group&) override;
+  void save_in_flight(const ExecutionSpace&, io::Group, const std::vector<InFlight<T>>&) const override;
+  void load_in_flight(const ExecutionSpace&, const io::Group&, const std::vector<InFlight<T>>&) override;
   void save_anchors(const ExecutionSpace& exec, io::Group group) const override {
     anchors_.save(exec, group);
   }
@@ -61,6 +63,8 @@ class ProjectionReceiver : public Receiver<T> {
   Matrix<T> numbers(const Matrix<T>& code) const { return columns(code, 0, options_.rank); }
   Matrix<T> anchor_rows(const Matrix<T>& code) const { return columns(code, options_.rank, width()); }
   Version empty_version() const;
+  Matrix<T> transposed(const Version& version) const { return rows(version.decoder, 0, options_.rank); }
+  void add_factor(const ExecutionSpace&, const Version&) const;
   void set_projector(const ExecutionSpace&, const Matrix<T>& a);
 
   ProjectionOptions options_;

@@ -43,6 +43,7 @@ ProjectionSender<T>::ProjectionSender(const ExecutionSpace& exec, const Projecti
     if (anchors_.factorized()) row_gradient_ = Matrix<T>("strait::codec::row_gradient", rank, rank);
   }
   derive(exec, *versions_.current());
+  versions_.reserve(projector_versions(options, shape, sizeof(T)), [this] { return empty_version(); });
 }
 
 template <class T>
@@ -180,8 +181,9 @@ std::int64_t ProjectionSender<T>::bytes_needed(const ProjectionOptions& options,
   const std::int64_t projector = shape.hidden * rank;
   const bool factorized = options.anchors == AnchorKind::factorized;
   const bool wide = options.anchors == AnchorKind::full || options.anchors == AnchorKind::fixed;
-  std::int64_t elements = projector + tokens * rank;
-  if (factorized) elements += rank * rank + (slots + 1) * tokens * rank;
+  const std::int64_t versions = projector_versions(options, shape, sizeof(T));
+  std::int64_t elements = versions * projector + tokens * rank;
+  if (factorized) elements += versions * rank * rank + (slots + 1) * tokens * rank;
   if (wide) elements += slots * tokens * shape.hidden;
   std::int64_t bytes =
       StageAnchors<T>::bytes_needed(options, shape) + GradientDecoder<T>::bytes_needed(options, shape);
@@ -199,7 +201,8 @@ std::int64_t ProjectionSender<T>::bytes_needed(const ProjectionOptions& options,
 template <class T>
 std::int64_t ProjectionSender<T>::state_bytes() const {
   const Version& version = *versions_.current();
-  const std::size_t more = (versions_.count() - 1) * (version.a.size() + version.anchors.size());
+  const std::size_t planned = projector_versions(options_, shape_, sizeof(T));
+  const std::size_t more = (versions_.count() - planned) * (version.a.size() + version.anchors.size());
   return bytes_needed(options_, shape_) + static_cast<std::int64_t>(more * sizeof(T));
 }
 
@@ -229,6 +232,43 @@ bool ProjectionSender<T>::load(const ExecutionSpace& exec, const io::Group& grou
   io::read_tensor(group, "sender_gradient", exec, gradient_);
   if (anchors_.factorized()) io::read_tensor(group, "sender_row_gradient", exec, row_gradient_);
   return true;
+}
+
+template <class T>
+void ProjectionSender<T>::save_in_flight(const ExecutionSpace& exec, io::Group group,
+                                         const std::vector<InFlight<T>>& in_flight) const {
+  std::vector<Handle> handles;
+  for (const InFlight<T>& one : in_flight) handles.push_back(slots_[one.slot].version);
+  save_held(group, versions_, handles,
+            [&](io::Group to, const Version& version) { io::write_tensor(to, "A", exec, version.a); });
+  for (std::size_t i = 0; i < in_flight.size(); ++i) {
+    const Slot& slot = slots_[in_flight[i].slot];
+    const io::Group to = group.group(std::to_string(i));
+    if (anchors_.wide()) io::write_tensor(to, "residual", exec, slot.residual);
+    if (anchors_.factorized()) io::write_tensor(to, "rows", exec, slot.rows);
+    if (commits()) io::write_tensor(to, "left", exec, slot.left);
+  }
+}
+
+template <class T>
+void ProjectionSender<T>::load_in_flight(const ExecutionSpace& exec, const io::Group& group,
+                                         const std::vector<InFlight<T>>& in_flight) {
+  const auto handles = load_held(
+      group, versions_, in_flight.size(), [this] { return empty_version(); },
+      [&](const io::Group& from, const Version& version) {
+        io::read_tensor(from, "A", exec, version.a);
+        derive(exec, version);
+      });
+  for (std::size_t i = 0; i < in_flight.size(); ++i) {
+    Slot& slot = slots_[in_flight[i].slot];
+    const io::Group from = group.group(std::to_string(i));
+    slot.version = handles[i];
+    slot.x = in_flight[i].x;
+    newest_ = in_flight[i].slot;
+    if (anchors_.wide()) io::read_tensor(from, "residual", exec, slot.residual);
+    if (anchors_.factorized()) io::read_tensor(from, "rows", exec, slot.rows);
+    if (commits()) io::read_tensor(from, "left", exec, slot.left);
+  }
 }
 
 template <class T>

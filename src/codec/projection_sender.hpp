@@ -20,6 +20,7 @@ class ProjectionSender : public Sender<T> {
             const Vector<T>& gradients) override {
     anchors_.lend(layout, weights, gradients);
   }
+  void use_weights(const Vector<T>& version) override { anchors_.use_weights(version); }
   bool synchronises(std::int64_t step) const override { return optimizer_ && (step + 1) % interval_ == 0; }
 
   void encode(const ExecutionSpace&, const Context&, ConstMatrix<T> x, Message&) override;
@@ -31,10 +32,11 @@ class ProjectionSender : public Sender<T> {
   std::vector<double> diagnose(const ExecutionSpace&) override;
   std::int64_t state_bytes() const override;
   bool keeps_state() const override { return true; }
-  /// state_bytes() with one version of the projector.
   static std::int64_t bytes_needed(const ProjectionOptions& options, const BoundaryShape& shape);
   void save(const ExecutionSpace&, io::Group) const override;
   bool load(const ExecutionSpace&, const io::Group&) override;
+  void save_in_flight(const ExecutionSpace&, io::Group, const std::vector<InFlight<T>>&) const override;
+  void load_in_flight(const ExecutionSpace&, const io::Group&, const std::vector<InFlight<T>>&) override;
   void save_anchors(const ExecutionSpace& exec, io::Group group) const override {
     anchors_.save(exec, group);
   }

@@ -64,7 +64,13 @@ void StageAnchors<T>::lend(const model::ParameterLayout& layout, const Vector<T>
   ensure(index >= 0, "the stage has the anchors that its codec added");
   table_ = layout.view(weights, index);
   gradient_ = layout.view(gradients, index);
+  offset_ = layout.entries()[index].offset;
   if (options_.anchors_from_table) start_at_token_table();
+}
+
+template <class T>
+void StageAnchors<T>::use_weights(const Vector<T>& version) {
+  if (trained()) table_ = as_matrix(version, offset_, table_.extent(0), table_.extent(1));
 }
 
 /// E = T, or where factorised the closest that E P comes to T: E = T P^T.

@@ -28,6 +28,8 @@ class StageAnchors {
 
   void add_parameters(model::ParameterLayout& layout) { add_anchors(layout, options_, shape_, stage_); }
   void lend(const model::ParameterLayout& layout, const Vector<T>& weights, const Vector<T>& gradients);
+  /// The table becomes that of another version of the lent weights.
+  void use_weights(const Vector<T>& version);
 
   /// P.
   void save(const ExecutionSpace& exec, io::Group group) const;
@@ -44,6 +46,7 @@ class StageAnchors {
   BoundaryShape shape_;
   int stage_;
   Matrix<T> table_, gradient_, factor_;
+  std::int64_t offset_ = 0;  ///< of a trained table in the stage's weights
 };
 
 extern template class StageAnchors<float>;

@@ -74,6 +74,14 @@ std::vector<double> SubspaceSender<T>::diagnose(const ExecutionSpace& exec) {
 }
 
 template <class T>
+void SubspaceSender<T>::load_in_flight(const ExecutionSpace&, const io::Group&,
+                                       const std::vector<InFlight<T>>& in_flight) {
+  if (in_flight.empty()) return;
+  newest_x_ = in_flight.back().x;
+  newest_ids_ = in_flight.back().ids;
+}
+
+template <class T>
 std::int64_t SubspaceSender<T>::state_bytes() const {
   return subspace_->state_bytes() + bytes_of<T>(residual_.size() + z_.size());
 }

@@ -42,6 +42,8 @@ class SubspaceSender : public Sender<T> {
   std::int64_t state_bytes() const override;
   void save(const ExecutionSpace& exec, io::Group group) const override { subspace_->save(exec, group); }
   bool load(const ExecutionSpace&, const io::Group& group) override { return group.has("U"); }
+  void load_in_flight(const ExecutionSpace&, const io::Group&,
+                      const std::vector<InFlight<T>>& in_flight) override;
   void load_shared(const ExecutionSpace& exec, const std::vector<io::Group>& boundaries,
                    std::vector<std::string>& notes) override {
     subspace_->load(exec, boundaries, notes);

@@ -1,5 +1,7 @@
 #include "strait/codec/top_k.hpp"
 
+#include "strait/io/tensor.hpp"
+
 #include "reconstruction.hpp"
 
 namespace strait::codec {
@@ -17,11 +19,24 @@ struct TopKState {
 
   /// Of a micro-batch [tokens * k].
   MutableTokenIds columns_of(const Context& context) const {
-    return Kokkos::subview(columns, context.training ? context.slot : shape.slots, Kokkos::ALL());
+    return row(context.training ? context.slot : shape.slots);
   }
+  MutableTokenIds row(int slot) const { return Kokkos::subview(columns, slot, Kokkos::ALL()); }
   static std::int64_t bytes(const TopKOptions& options, const BoundaryShape& shape) {
     constexpr std::int64_t column = sizeof(std::int32_t), number = sizeof(T);
     return ((shape.slots + 1) * column + number) * shape.tokens * options.k;
+  }
+
+  void save(const ExecutionSpace& exec, io::Group group, const std::vector<InFlight<T>>& in_flight) const {
+    for (std::size_t i = 0; i < in_flight.size(); ++i) {
+      io::write_tensor(group, std::to_string(i), exec, row(in_flight[i].slot));
+    }
+  }
+  void load(const ExecutionSpace& exec, const io::Group& group,
+            const std::vector<InFlight<T>>& in_flight) const {
+    for (std::size_t i = 0; i < in_flight.size(); ++i) {
+      io::read_tensor(group, std::to_string(i), exec, row(in_flight[i].slot));
+    }
   }
 
   TopKOptions options;
@@ -65,6 +80,17 @@ class TopKSender : public Sender<T> {
     return {reconstruction_error<T>(exec, newest_, found)};
   }
   std::int64_t state_bytes() const override { return TopKState<T>::bytes(state_.options, state_.shape); }
+  void save_in_flight(const ExecutionSpace& exec, io::Group group,
+                      const std::vector<InFlight<T>>& in_flight) const override {
+    state_.save(exec, group, in_flight);
+  }
+  void load_in_flight(const ExecutionSpace& exec, const io::Group& group,
+                      const std::vector<InFlight<T>>& in_flight) override {
+    state_.load(exec, group, in_flight);
+    if (in_flight.empty()) return;
+    newest_ = in_flight.back().x;
+    newest_columns_ = state_.row(in_flight.back().slot);
+  }
 
  private:
   TopKState<T> state_;
@@ -90,6 +116,14 @@ class TopKReceiver : public Receiver<T> {
     message.size = pack<T>(exec, message.bytes, 0, state_.values, state_.options.wire);
   }
   std::int64_t state_bytes() const override { return TopKState<T>::bytes(state_.options, state_.shape); }
+  void save_in_flight(const ExecutionSpace& exec, io::Group group,
+                      const std::vector<InFlight<T>>& in_flight) const override {
+    state_.save(exec, group, in_flight);
+  }
+  void load_in_flight(const ExecutionSpace& exec, const io::Group& group,
+                      const std::vector<InFlight<T>>& in_flight) override {
+    state_.load(exec, group, in_flight);
+  }
 
  private:
   TopKState<T> state_;

@@ -1,6 +1,7 @@
 #include "strait/pipeline/boundary.hpp"
 
 #include "strait/codec/wire.hpp"
+#include "strait/io/tensor.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -15,9 +16,11 @@ using codec::MessageBounds;
 using codec::Receiver;
 using codec::Sender;
 
-// Messages in flight per direction, at each side. Synchronisation happens once per step: one is enough.
+// Messages in flight per direction, at each side. Synchronisation happens once per step: one is enough, but
+// in asynchronous schedules two of them may be on their way down.
 constexpr int message_buffers = 2;
 constexpr int sync_buffers = 1;
+constexpr int asynchronous_sync_down_buffers = 2;  // at the receiver
 
 using Capacity =
     std::int64_t MessageBounds::*;  // in bytes; named, since nvcc warns of its own spelling of it
@@ -25,14 +28,13 @@ using Capacity =
 /// One kind of message at a boundary.
 struct Stream {
   Channel channel;
-  ActionKind kind;  ///< the action that receives it
   Capacity capacity;
 };
 
-constexpr Stream forward = {Channel::forward, ActionKind::receive_forward, &MessageBounds::forward};
-constexpr Stream backward = {Channel::backward, ActionKind::receive_backward, &MessageBounds::backward};
-constexpr Stream sync_up = {Channel::sync_up, ActionKind::codec_sync_up, &MessageBounds::sync_up};
-constexpr Stream sync_down = {Channel::sync_down, ActionKind::codec_sync_down, &MessageBounds::sync_down};
+constexpr Stream forward = {Channel::forward, &MessageBounds::forward};
+constexpr Stream backward = {Channel::backward, &MessageBounds::backward};
+constexpr Stream sync_up = {Channel::sync_up, &MessageBounds::sync_up};
+constexpr Stream sync_down = {Channel::sync_down, &MessageBounds::sync_down};
 
 /// What an end sends and receives, and by which of its hooks.
 template <class End>
@@ -40,6 +42,7 @@ struct Side;
 
 template <class T>
 struct Side<Sender<T>> {
+  static constexpr bool sends_forward = true;
   static constexpr Stream out = forward, in = backward, sync_out = sync_down, sync_in = sync_up;
   static constexpr auto encode = &Sender<T>::encode;
   static constexpr auto decode = &Sender<T>::decode_gradient;
@@ -49,6 +52,7 @@ struct Side<Sender<T>> {
 
 template <class T>
 struct Side<Receiver<T>> {
+  static constexpr bool sends_forward = false;
   static constexpr Stream out = backward, in = forward, sync_out = sync_up, sync_in = sync_down;
   static constexpr auto encode = &Receiver<T>::encode_gradient;
   static constexpr auto decode = &Receiver<T>::decode;
@@ -63,19 +67,10 @@ Mailbox mailbox(const Stream& stream, const codec::BoundaryShape& shape, const M
   return Mailbox(transport, envelope, capacities.*stream.capacity, buffers);
 }
 
-/// The micro-batches of the actions `kind` at `boundary`, in order.
-std::vector<int> micro_batches(const ActionList& list, ActionKind kind, int boundary) {
-  std::vector<int> out;
-  for (const Action& action : list) {
-    if (action.kind == kind && action.boundary == boundary) out.push_back(action.micro_batch);
-  }
-  return out;
-}
-
 /// Fills a message by `encode` and posts it; false while no buffer is free. Adds to `seconds`.
 template <class Encode>
-bool post(const ExecutionSpace& exec, Outbox& outbox, int micro_batch, bool evaluation, double& seconds,
-          Encode encode) {
+bool post(const ExecutionSpace& exec, Outbox& outbox, std::int64_t micro_batch, bool evaluation,
+          double& seconds, Encode encode) {
   Message* message = outbox.free();
   if (!message) return false;
   const Stopwatch watch;
@@ -99,48 +94,76 @@ bool take(const ExecutionSpace& exec, Inbox& inbox, double& seconds, Decode deco
   return true;
 }
 
+/// The part of a message that travels.
+auto sent_part(const Message& message) {
+  return Kokkos::subview(message.bytes, std::make_pair(std::int64_t{0}, message.size));
+}
+
+void write_messages(const ExecutionSpace& exec, io::Group group, const Inbox& inbox) {
+  const auto messages = inbox.waiting();
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    io::write_tensor(group, std::to_string(i), exec, sent_part(*messages[i]));
+  }
+}
+
+void read_messages(const ExecutionSpace& exec, const io::Group& group, Inbox& inbox) {
+  for (std::size_t i = 0; i < group.children().size(); ++i) {
+    const std::string name = std::to_string(i);
+    Message& message = inbox.put();
+    message.size = group.dataset(name).shape().at(0);
+    ensure(message.size <= static_cast<std::int64_t>(message.bytes.extent(0)), "a message fits its buffer");
+    io::read_tensor(group, name, exec, sent_part(message));
+  }
+}
+
 }  // namespace
 
 template <class T, template <class> class CodecEnd>
 BoundaryEnd<T, CodecEnd>::BoundaryEnd(const ExecutionSpace& exec, std::unique_ptr<CodecEnd<T>> end,
                                       const codec::BoundaryShape& shape, const MessageBounds& capacities,
-                                      Transport& transport, int peer)
+                                      Transport& transport, int peer, bool asynchronous)
     : exec_(exec),
-      boundary_(shape.boundary),
       end_(std::move(end)),
       out_(mailbox<Outbox>(Side<CodecEnd<T>>::out, shape, capacities, transport, peer, message_buffers)),
       sync_out_(
           mailbox<Outbox>(Side<CodecEnd<T>>::sync_out, shape, capacities, transport, peer, sync_buffers)),
       in_(mailbox<Inbox>(Side<CodecEnd<T>>::in, shape, capacities, transport, peer, message_buffers)),
-      sync_in_(mailbox<Inbox>(Side<CodecEnd<T>>::sync_in, shape, capacities, transport, peer, sync_buffers)) {
-}
-
-template <class T, template <class> class CodecEnd>
-void BoundaryEnd<T, CodecEnd>::begin(const ActionList& list, std::optional<std::int64_t> step,
-                                     Crossing crossing) {
-  seconds_ = {};
-  crossing_ = crossing;
-  synchronises_ = step && end_->synchronises(*step);
-  in_.expect(micro_batches(list, Side<CodecEnd<T>>::in.kind, boundary_), !step);
-  if (synchronises_) {
-    sync_in_.expect(micro_batches(list, Side<CodecEnd<T>>::sync_in.kind, boundary_), false);
+      sync_in_(mailbox<Inbox>(Side<CodecEnd<T>>::sync_in, shape, capacities, transport, peer,
+                              asynchronous && !Side<CodecEnd<T>>::sends_forward
+                                  ? asynchronous_sync_down_buffers
+                                  : sync_buffers)) {
+  if (!asynchronous) return;
+  if constexpr (Side<CodecEnd<T>>::sends_forward) {
+    evaluation_out_.emplace(mailbox<Outbox>(forward, shape, capacities, transport, peer, message_buffers));
+  } else {
+    evaluation_in_.emplace(mailbox<Inbox>(forward, shape, capacities, transport, peer, message_buffers));
   }
 }
 
 template <class T, template <class> class CodecEnd>
-bool BoundaryEnd<T, CodecEnd>::send(const Action& action, const Context& context, ConstMatrix<T> x) {
-  return post(exec_, out_, action.micro_batch, !context.training, seconds_.encode, [&](Message& message) {
+void BoundaryEnd<T, CodecEnd>::begin(const std::vector<std::int64_t>& micro_batches,
+                                     std::optional<std::int64_t> step, Crossing crossing) {
+  seconds_ = {};
+  crossing_ = crossing;
+  in(step.has_value()).expect(micro_batches, !step);
+  if (step && end_->synchronises(*step)) sync_in_.expect({-1}, false);
+}
+
+template <class T, template <class> class CodecEnd>
+bool BoundaryEnd<T, CodecEnd>::send(const Context& context, ConstMatrix<T> x) {
+  const auto encode = [&](Message& message) {
     if (crossing_ == Crossing::exact) {
       message.size = codec::pack<T>(exec_, message.bytes, 0, x, codec::exact_wire<T>);
     } else {
       std::invoke(Side<CodecEnd<T>>::encode, *end_, exec_, context, x, message);
     }
-  });
+  };
+  return post(exec_, out(context.training), context.micro_batch, !context.training, seconds_.encode, encode);
 }
 
 template <class T, template <class> class CodecEnd>
 bool BoundaryEnd<T, CodecEnd>::receive(const Context& context, const Matrix<T>& x) {
-  return take(exec_, in_, seconds_.decode, [&](const Message& message) {
+  return take(exec_, in(context.training), seconds_.decode, [&](const Message& message) {
     if (crossing_ == Crossing::exact) {
       codec::unpack<T>(exec_, x, message.bytes, 0, codec::exact_wire<T>);
     } else {
@@ -150,15 +173,15 @@ bool BoundaryEnd<T, CodecEnd>::receive(const Context& context, const Matrix<T>& 
 }
 
 template <class T, template <class> class CodecEnd>
-bool BoundaryEnd<T, CodecEnd>::send_sync() {
-  if (!synchronises_) return true;
+bool BoundaryEnd<T, CodecEnd>::send_sync(std::int64_t step) {
+  if (!end_->synchronises(step)) return true;
   return post(exec_, sync_out_, -1, false, seconds_.encode,
               [&](Message& message) { std::invoke(Side<CodecEnd<T>>::fill_sync, *end_, exec_, message); });
 }
 
 template <class T, template <class> class CodecEnd>
-bool BoundaryEnd<T, CodecEnd>::receive_sync() {
-  if (!synchronises_) return true;
+bool BoundaryEnd<T, CodecEnd>::receive_sync(std::int64_t step) {
+  if (!end_->synchronises(step)) return true;
   return take(exec_, sync_in_, seconds_.decode, [&](const Message& message) {
     std::invoke(Side<CodecEnd<T>>::read_sync, *end_, exec_, message);
   });
@@ -174,13 +197,39 @@ void BoundaryEnd<T, CodecEnd>::update(const codec::UpdateInfo& info) {
 
 template <class T, template <class> class CodecEnd>
 bool BoundaryEnd<T, CodecEnd>::idle() {
-  return out_.idle() && sync_out_.idle();
+  return out_.idle() && sync_out_.idle() && evaluation_idle();
+}
+
+template <class T, template <class> class CodecEnd>
+bool BoundaryEnd<T, CodecEnd>::evaluation_idle() {
+  return !evaluation_out_ || evaluation_out_->idle();
+}
+
+template <class T, template <class> class CodecEnd>
+bool BoundaryEnd<T, CodecEnd>::settled() {
+  const bool received = in_.settled() && sync_in_.settled();
+  return idle() && received;
+}
+
+template <class T, template <class> class CodecEnd>
+void BoundaryEnd<T, CodecEnd>::save_messages(io::Group group) const {
+  write_messages(exec_, group.create_group("messages"), in_);
+  write_messages(exec_, group.create_group("synchronisation"), sync_in_);
+}
+
+template <class T, template <class> class CodecEnd>
+void BoundaryEnd<T, CodecEnd>::load_messages(const io::Group& group) {
+  read_messages(exec_, group.group("messages"), in_);
+  read_messages(exec_, group.group("synchronisation"), sync_in_);
 }
 
 template <class T, template <class> class CodecEnd>
 std::int64_t BoundaryEnd<T, CodecEnd>::memory_bytes() const {
-  return end_->state_bytes() + out_.memory_bytes() + sync_out_.memory_bytes() + in_.memory_bytes() +
-         sync_in_.memory_bytes();
+  std::int64_t bytes = end_->state_bytes() + out_.memory_bytes() + sync_out_.memory_bytes() +
+                       in_.memory_bytes() + sync_in_.memory_bytes();
+  if (evaluation_out_) bytes += evaluation_out_->memory_bytes();
+  if (evaluation_in_) bytes += evaluation_in_->memory_bytes();
+  return bytes;
 }
 
 template <class T>
@@ -191,9 +240,13 @@ MessageBounds message_capacities(const codec::Codec<T>& codec, const codec::Boun
   return capacities;
 }
 
-std::int64_t buffer_bytes_needed(const MessageBounds& capacities) {
-  return message_buffers * (capacities.forward + capacities.backward) +
-         sync_buffers * (capacities.sync_up + capacities.sync_down);
+std::int64_t buffer_bytes_needed(codec::Side side, const MessageBounds& capacities, bool asynchronous) {
+  const std::int64_t always = message_buffers * (capacities.forward + capacities.backward) +
+                              sync_buffers * (capacities.sync_up + capacities.sync_down);
+  if (!asynchronous) return always;
+  const std::int64_t evaluation = message_buffers * capacities.forward;
+  const std::int64_t more_down = (asynchronous_sync_down_buffers - sync_buffers) * capacities.sync_down;
+  return always + evaluation + (side == codec::Side::receiver ? more_down : 0);
 }
 
 template MessageBounds message_capacities(const codec::Codec<float>&, const codec::BoundaryShape&);

@@ -37,8 +37,10 @@ Executor<T>::Executor(const ExecutionSpace& exec, const PipelineSetup& setup, co
       transport_(transport),
       reduction_(transport),
       training_(setup),
+      run_(training_.asynchronous),
       evaluation_(proven(evaluation_schedule(setup.ranks(), 1, schedule_options(setup)))),
-      next_token_schedule_(proven(pipeline::next_token_schedule(setup.ranks(), schedule_options(setup)))) {
+      next_token_schedule_(proven(pipeline::next_token_schedule(setup.ranks(), schedule_options(setup)))),
+      reports_(transport) {
   ensure(transport.size() == setup.ranks(), "as many ranks as the schedule has");
   const int chunks = training_.schedule.chunks;
   units_.reserve(chunks);
@@ -49,58 +51,16 @@ Executor<T>::Executor(const ExecutionSpace& exec, const PipelineSetup& setup, co
 }
 
 template <class T>
-void Executor<T>::begin_step(const StepInfo& info, BatchSource source) {
-  info_ = info;
-  if (info.trace) trace_.clear();
-  for (StageUnit<T>& unit : units_) Kokkos::deep_copy(exec_, unit.stage().gradients(), T(0));
-  begin(training_.schedule, Mode::training, std::move(source));
-}
-
-template <class T>
-void Executor<T>::begin_evaluation(int micro_batches, BatchSource source, Crossing crossing) {
-  if (micro_batches != evaluation_.micro_batches) {
-    evaluation_ = proven(evaluation_schedule(setup_.ranks(), micro_batches, schedule_options(setup_)));
-  }
-  loss_sum_ = 0.0;
-  begin(evaluation_, Mode::evaluation, std::move(source), crossing);
-}
-
-template <class T>
-void Executor<T>::begin_next_token(BatchSource source, std::int64_t position, ChooseToken choose) {
-  position_ = position;
-  choose_ = std::move(choose);
-  next_token_ = -1;
-  begin(next_token_schedule_, Mode::next_token, std::move(source));
-}
-
-template <class T>
-void Executor<T>::begin(const Schedule& schedule, Mode mode, BatchSource source, Crossing crossing) {
-  ensure(finished_, "a list ends before the next begins");
-  mode_ = mode;
-  schedule_ = &schedule;
-  list_ = &schedule.ranks[transport_.rank()];
-  source_ = std::move(source);
-  next_ = 0;
-  updates_ = 0;
-  finished_ = false;
-  const auto step = mode == Mode::training ? std::optional(info_.step) : std::nullopt;
-  for (StageUnit<T>& unit : units_) unit.begin(*list_, step, crossing);
-}
-
-template <class T>
 bool Executor<T>::advance() {
   bool moved = false;
   transport_.progress();
-  while (next_ < list_->size()) {
-    if (!run((*list_)[next_])) return moved;
+  while (next_ < list_.size()) {
+    if (!run(list_[next_])) return moved;
     ++next_;
     moved = true;
     transport_.progress();
   }
-  if (finished_) return moved;
-  for (StageUnit<T>& unit : units_) {
-    if (!unit.idle()) return moved;
-  }
+  if (finished_ || !complete()) return moved;
   finished_ = true;
   return true;
 }
@@ -136,6 +96,9 @@ bool Executor<T>::perform(const Action& action) {
     case norm_reduce:
     case loss_reduce:
       return reduce(action);
+    case report:
+      hand_in(action);
+      return true;
     default:
       break;
   }
@@ -149,7 +112,7 @@ template <class T>
 void Executor<T>::compute(const Action& action) {
   const Region region("strait::pipeline::" + std::string(name(action.kind)));
   model::Stage<T>& stage = units_[action.chunk].stage();
-  const double loss_scale = 1.0 / static_cast<double>(tokens(schedule_->micro_batches));
+  const double loss_scale = 1.0 / static_cast<double>(tokens(micro_batches_));
   switch (action.kind) {
     case forward:
       fetch(action);
@@ -171,13 +134,7 @@ void Executor<T>::compute(const Action& action) {
       stage.backward_weight(action.slot);
       break;
     case step:
-      if (result_.finite) {
-        const optim::UpdateInfo info{.step = info_.step,
-                                     .learning_rate = info_.learning_rate,
-                                     .gradient_scale = setup_.optimizer.clip_factor(result_.gradient_norm)};
-        for (StageUnit<T>& unit : units_) unit.update(info, info_.learning_rate_fraction);
-      }
-      ++updates_;
+      update();
       break;
     default:
       ensure(false, "an action that computes");
@@ -190,19 +147,21 @@ bool Executor<T>::exchange(const Action& action) {
   StageUnit<T>& unit = units_[action.chunk];
   model::Stage<T>& stage = unit.stage();
   const bool sends = sends_sync(action, unit.index());
+  const std::int64_t step = info_.step + action.version;  // of synchronisation
+  if (run_) lend_weights(action);
   switch (action.kind) {
     case send_forward:
-      return unit.downstream().send(action, context(action), stage.output(action.slot));
+      return unit.downstream().send(context(action), stage.output(action.slot));
     case receive_forward:
       return unit.upstream().receive(context(action), stage.input(action.slot));
     case send_backward:
-      return unit.upstream().send(action, context(action), stage.input_gradient());
+      return unit.upstream().send(context(action), stage.input_gradient());
     case receive_backward:
       return unit.downstream().receive(context(action), stage.output_gradient());
     case codec_sync_up:
-      return sends ? unit.upstream().send_sync() : unit.downstream().receive_sync();
+      return sends ? unit.upstream().send_sync(step) : unit.downstream().receive_sync(step);
     case codec_sync_down:
-      return sends ? unit.downstream().send_sync() : unit.upstream().receive_sync();
+      return sends ? unit.downstream().send_sync(step) : unit.upstream().receive_sync(step);
     default:
       ensure(false, "an action that exchanges a message");
   }
@@ -210,51 +169,19 @@ bool Executor<T>::exchange(const Action& action) {
 }
 
 template <class T>
-bool Executor<T>::reduce(const Action& action) {
-  if (!reduction_.started()) reduction_.start(own_record(action));
-  const auto records = reduction_.finish();
-  if (!records) return false;
-
-  double loss = 0.0;
-  for (const RankRecord& record : *records) loss += record.loss;
-  loss /= static_cast<double>(tokens(schedule_->micro_batches));
-  if (action.kind == norm_reduce) set_result(loss, *records);
-  if (mode_ == Mode::evaluation) evaluated_loss_ = loss;
-  if (mode_ == Mode::next_token) next_token_ = records->back().token;
-  return true;
-}
-
-template <class T>
-RankRecord Executor<T>::own_record(const Action& action) {
-  if (action.kind == loss_reduce) return {.loss = loss_sum_, .token = next_token_, .sums_of_squares = {}};
-  RankRecord record{.vote = info_.vote ? info_.vote() : 0, .sums_of_squares = {}};
+void Executor<T>::update() {
+  const bool finite = run_ ? own_finite_ : result_.finite;
+  const double norm = run_ ? own_norm_ : result_.gradient_norm;
+  const optim::UpdateInfo info{.step = info_.step,
+                               .learning_rate = info_.learning_rate,
+                               .gradient_scale = setup_.optimizer.clip_factor(norm)};
   for (StageUnit<T>& unit : units_) {
-    unit.project_gradients();
-    record.sums_of_squares.push_back(unit.gradient_sum_of_squares());
-    if (unit.is_last()) record.loss = unit.stage().take_loss();
-  }
-  return record;
-}
-
-template <class T>
-void Executor<T>::set_result(double loss, const std::vector<RankRecord>& records) {
-  result_ = StepResult();
-  double sum_of_squares = 0.0;
-  std::vector<double> of_ranks(records.size());
-  // In the order of the stages, so that ranks with several chunks add up as one rank per stage does.
-  for (std::size_t chunk = 0; chunk < units_.size(); ++chunk) {
-    for (std::size_t rank = 0; rank < records.size(); ++rank) {
-      sum_of_squares += records[rank].sums_of_squares[chunk];
-      of_ranks[rank] += records[rank].sums_of_squares[chunk];
+    if (finite) {
+      unit.update(info, info_.learning_rate_fraction);
+    } else {
+      unit.skip_update();
     }
   }
-  for (std::size_t rank = 0; rank < records.size(); ++rank) {
-    result_.rank_gradient_norms.push_back(std::sqrt(of_ranks[rank]));
-    result_.votes.push_back(records[rank].vote);
-  }
-  result_.loss = loss;
-  result_.gradient_norm = std::sqrt(sum_of_squares);
-  result_.finite = std::isfinite(loss) && std::isfinite(result_.gradient_norm);
 }
 
 /// Lets the batch source fill what this stage reads of a micro-batch.
@@ -278,21 +205,40 @@ void Executor<T>::choose_token(const Action& action) {
   next_token_ = choose_(logits);
 }
 
+/// Counted from the start of the run; of an evaluation from its own.
+template <class T>
+std::int64_t Executor<T>::micro_batch(const Action& action) const {
+  const std::int64_t first = mode_ == Mode::training ? info_.step * setup_.micro_batches : 0;
+  return first + action.micro_batch;
+}
+
 template <class T>
 codec::Context Executor<T>::context(const Action& action) {
   const bool training = mode_ == Mode::training;
   return {.ids = units_[action.chunk].stage().ids(action.slot),
-          .micro_batch = (training ? info_.step * setup_.micro_batches : 0) + action.micro_batch,
+          .micro_batch = micro_batch(action),
           .slot = action.slot,
           .weight_version = training ? info_.step + action.version : 0,
           .training = training};
 }
 
-/// Only the newest weights are kept.
 template <class T>
 const Vector<T>& Executor<T>::weights(const Action& action) {
-  ensure(action.version == updates_, "the weights of an action are kept");
-  return units_[action.chunk].stage().weights();
+  StageUnit<T>& unit = units_[action.chunk];
+  return mode_ == Mode::training ? unit.weights(info_.step + action.version) : unit.stage().weights();
+}
+
+/// A codec's end works with the weights that its own stage uses for the micro-batch.
+template <class T>
+void Executor<T>::lend_weights(const Action& action) {
+  StageUnit<T>& unit = units_[action.chunk];
+  if (mode_ != Mode::training) {
+    unit.use_weights(unit.stage().weights());
+  } else if (action.micro_batch >= 0) {
+    const bool back = action.kind == send_backward || action.kind == receive_backward;
+    const auto version = back ? &VersionRule::backward : &VersionRule::forward;
+    unit.use_weights(unit.weights((run_->rule.*version)(unit.index(), micro_batch(action))));
+  }
 }
 
 template <class T>

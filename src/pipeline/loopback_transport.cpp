@@ -11,48 +11,46 @@ namespace {
 /// Where the virtual ranks meet.
 class Hub {
  public:
-  Hub(const ExecutionSpace& exec, int ranks) : exec_(exec), gathers_done_(ranks, 0) {}
+  Hub(const ExecutionSpace& exec, int ranks) : exec_(exec), gathers_started_(ranks, 0) {}
 
   using Flag = std::shared_ptr<bool>;
 
   Flag send(int from, const Envelope& envelope, const codec::Message& message) {
-    Pair& pair = pairs_[key(from, envelope.peer, envelope)];
-    pair.sends.push_back({&message, std::make_shared<bool>(false)});
-    const Flag flag = pair.sends.back().done;
-    match(pair);
+    const Key place = key(from, envelope.peer, envelope);
+    const Flag flag = std::make_shared<bool>(false);
+    pairs_[place].sends.push_back({&message, flag});
+    match(place);
     return flag;
   }
 
   Flag receive(int to, const Envelope& envelope, codec::Message& message) {
-    Pair& pair = pairs_[key(envelope.peer, to, envelope)];
-    pair.receives.push_back({&message, std::make_shared<bool>(false)});
-    const Flag flag = pair.receives.back().done;
-    match(pair);
+    const Key place = key(envelope.peer, to, envelope);
+    const Flag flag = std::make_shared<bool>(false);
+    pairs_[place].receives.push_back({&message, flag});
+    match(place);
     return flag;
   }
 
-  void start_gather(int rank, std::span<const double> record) {
-    const std::size_t generation = gathers_done_[rank];
-    if (generation - first_gather_ == gathers_.size()) gathers_.emplace_back(ranks());
-    gathers_[generation - first_gather_].records[rank].assign(record.begin(), record.end());
-    ++gathers_[generation - first_gather_].arrived;
+  int start_gather(int rank, std::span<const double> record) {
+    const int number = gathers_started_[rank]++;
+    Gather& gather = gathers_.try_emplace(number, ranks()).first->second;
+    gather.records[rank].assign(record.begin(), record.end());
+    ++gather.arrived;
+    return number;
   }
 
-  bool gather_done(int rank, std::vector<double>& all) {
-    Gather& gather = gathers_[gathers_done_[rank] - first_gather_];
+  bool gather_done(int number, std::vector<double>& all) {
+    Gather& gather = gathers_.at(number);
     if (gather.arrived < ranks()) return false;
     all.clear();
     for (const auto& record : gather.records) all.insert(all.end(), record.begin(), record.end());
-    ++gathers_done_[rank];
-    if (++gather.taken == ranks()) {
-      gathers_.pop_front();
-      ++first_gather_;
-    }
+    if (++gather.taken == ranks()) gathers_.erase(number);
     return true;
   }
 
  private:
-  using Key = std::tuple<int, int, int, int, int>;  // from, to, channel, boundary, micro-batch
+  // from, to, channel, boundary, micro-batch, whether of an evaluation
+  using Key = std::tuple<int, int, int, int, std::int64_t, bool>;
   template <class Message>
   struct Posted {
     Message* message;
@@ -70,12 +68,18 @@ class Hub {
   };
 
   static Key key(int from, int to, const Envelope& envelope) {
-    return {from, to, static_cast<int>(envelope.channel), envelope.boundary, envelope.micro_batch};
+    return {from,
+            to,
+            static_cast<int>(envelope.channel),
+            envelope.boundary,
+            envelope.micro_batch,
+            envelope.evaluation};
   }
 
-  int ranks() const { return static_cast<int>(gathers_done_.size()); }
+  int ranks() const { return static_cast<int>(gathers_started_.size()); }
 
-  void match(Pair& pair) {
+  void match(const Key& place) {
+    Pair& pair = pairs_[place];
     while (!pair.sends.empty() && !pair.receives.empty()) {
       const auto [from, sent] = pair.sends.front();
       const auto [to, received] = pair.receives.front();
@@ -88,13 +92,13 @@ class Hub {
       pair.sends.pop_front();
       pair.receives.pop_front();
     }
+    if (pair.sends.empty() && pair.receives.empty()) pairs_.erase(place);
   }
 
   ExecutionSpace exec_;
   std::map<Key, Pair> pairs_;
-  std::deque<Gather> gathers_;
-  std::size_t first_gather_ = 0;           ///< generation of gathers_.front()
-  std::vector<std::size_t> gathers_done_;  ///< per rank
+  std::map<int, Gather> gathers_;     ///< by their number
+  std::vector<int> gathers_started_;  ///< per rank
 };
 
 class LoopbackTransport : public Transport {
@@ -108,8 +112,8 @@ class LoopbackTransport : public Transport {
     return true;
   }
 
-  void start_gather(std::span<const double> record) override { hub_->start_gather(rank(), record); }
-  bool gather_done(std::vector<double>& all) override { return hub_->gather_done(rank(), all); }
+  int start_gather(std::span<const double> record) override { return hub_->start_gather(rank(), record); }
+  bool gather_done(int gather, std::vector<double>& all) override { return hub_->gather_done(gather, all); }
   void progress() override {}
   void wait() override { ensure(false, "virtual ranks all wait for each other"); }
 

@@ -41,7 +41,7 @@ codec::Message* Outbox::free() {
   return nullptr;
 }
 
-void Outbox::post(int micro_batch, bool evaluation) {
+void Outbox::post(std::int64_t micro_batch, bool evaluation) {
   ensure(given_ != nullptr, "a message is taken before it is posted");
   Envelope envelope = envelope_;
   envelope.micro_batch = micro_batch;
@@ -63,8 +63,8 @@ Inbox::Inbox(Transport& transport, const Envelope& envelope, std::int64_t capaci
   for (Buffer& buffer : buffers_) buffer.message = allocate(capacity);
 }
 
-void Inbox::expect(const std::vector<int>& micro_batches, bool evaluation) {
-  for (const int micro_batch : micro_batches) {
+void Inbox::expect(const std::vector<std::int64_t>& micro_batches, bool evaluation) {
+  for (const std::int64_t micro_batch : micro_batches) {
     Envelope envelope = envelope_;
     envelope.micro_batch = micro_batch;
     envelope.evaluation = evaluation;
@@ -76,17 +76,44 @@ void Inbox::expect(const std::vector<int>& micro_batches, bool evaluation) {
 const codec::Message* Inbox::arrived() {
   ensure(!posted_.empty(), "a message is expected before it is asked for");
   Buffer& oldest = *posted_.front();
-  if (oldest.request) {
-    if (!transport_.done(*oldest.request)) return nullptr;
-    oldest.request.reset();
-  }
-  return &oldest.message;
+  return here(oldest) ? &oldest.message : nullptr;
+}
+
+bool Inbox::here(Buffer& buffer) {
+  if (buffer.request && transport_.done(*buffer.request)) buffer.request.reset();
+  return !buffer.request;
 }
 
 void Inbox::release() {
   posted_.front()->in_use = false;
   posted_.pop_front();
   post();
+}
+
+bool Inbox::settled() {
+  bool all = expected_.empty();
+  for (Buffer* buffer : posted_) all = here(*buffer) && all;
+  return all;
+}
+
+std::vector<const codec::Message*> Inbox::waiting() const {
+  std::vector<const codec::Message*> messages;
+  for (const Buffer* buffer : posted_) {
+    ensure(!buffer->request, "messages on their way are waited for");
+    messages.push_back(&buffer->message);
+  }
+  return messages;
+}
+
+codec::Message& Inbox::put() {
+  for (Buffer& buffer : buffers_) {
+    if (buffer.in_use) continue;
+    buffer.in_use = true;
+    posted_.push_back(&buffer);
+    return buffer.message;
+  }
+  ensure(false, "a message has a buffer");
+  return buffers_.front().message;
 }
 
 void Inbox::post() {

@@ -17,6 +17,8 @@ struct MpiTransport::Request {
   State state = State::unused;
   codec::Message* target = nullptr;  ///< of a receive
   std::int64_t size = 0;             ///< of a receive, once complete
+  std::vector<double> record;        ///< of a gather
+  std::vector<double> gathered;
   Kokkos::View<std::uint8_t*, Kokkos::LayoutRight, HostSpace> staging;
 
   std::uint8_t* stage(std::int64_t bytes) {
@@ -40,10 +42,12 @@ auto part(const codec::Message& message, std::int64_t bytes) {
 
 // Micro-batches in flight on one channel are fewer; a message that is out of turn then never matches.
 constexpr int micro_batch_tags = 16;
+constexpr int streams = channels + 1;  // the last for messages of evaluations
 
 int tag(const Envelope& envelope) {
-  const int stream = (envelope.boundary + 1) * channels + static_cast<int>(envelope.channel);
-  return stream * micro_batch_tags + (envelope.micro_batch + 1) % micro_batch_tags;
+  const int channel = envelope.evaluation ? channels : static_cast<int>(envelope.channel);
+  return ((envelope.boundary + 1) * streams + channel) * micro_batch_tags +
+         static_cast<int>((envelope.micro_batch + 1) % micro_batch_tags);
 }
 
 /// Whether this node runs more ranks of `communicator` than processors that any of them may use.
@@ -70,12 +74,11 @@ MpiTransport::MpiTransport(const ExecutionSpace& exec, MPI_Comm communicator, in
   int* largest_tag = nullptr;
   int found = 0;
   MPI_Comm_get_attr(MPI_COMM_WORLD, MPI_TAG_UB, &largest_tag, &found);
-  const int needed = (boundaries + 1) * channels * micro_batch_tags;
+  const int needed = (boundaries + 1) * streams * micro_batch_tags;
   if (found && *largest_tag < needed) {
     fail(ExitCode::environment, "strait: this MPI has tags up to {}, {} boundaries need {}", *largest_tag,
          boundaries, needed);
   }
-  unused_request();  // entry 0: the gather
   MPI_Barrier(communicator_);
   start_clock();
 }
@@ -83,9 +86,8 @@ MpiTransport::MpiTransport(const ExecutionSpace& exec, MPI_Comm communicator, in
 MpiTransport::~MpiTransport() { MPI_Comm_free(&communicator_); }
 
 int MpiTransport::unused_request() {
-  const auto found =
-      std::find_if(descriptions_.begin() + (descriptions_.empty() ? 0 : 1), descriptions_.end(),
-                   [](const auto& entry) { return entry->state == Request::State::unused; });
+  const auto found = std::find_if(descriptions_.begin(), descriptions_.end(),
+                                  [](const auto& entry) { return entry->state == Request::State::unused; });
   if (found != descriptions_.end()) return static_cast<int>(found - descriptions_.begin());
   descriptions_.push_back(std::make_unique<Request>());
   requests_.push_back(MPI_REQUEST_NULL);
@@ -138,19 +140,24 @@ bool MpiTransport::done(int index) {
   return true;
 }
 
-void MpiTransport::start_gather(std::span<const double> record) {
-  ensure(descriptions_[0]->state == Request::State::unused, "one gather at a time");
-  record_.assign(record.begin(), record.end());
-  gathered_.resize(record.size() * size());
-  descriptions_[0]->state = Request::State::pending;
-  MPI_Iallgather(record_.data(), static_cast<int>(record_.size()), MPI_DOUBLE, gathered_.data(),
-                 static_cast<int>(record_.size()), MPI_DOUBLE, communicator_, &requests_[0]);
+int MpiTransport::start_gather(std::span<const double> record) {
+  const int index = unused_request();
+  Request& request = *descriptions_[index];
+  request.record.assign(record.begin(), record.end());
+  request.gathered.resize(record.size() * size());
+  request.state = Request::State::pending;
+  request.target = nullptr;
+  MPI_Iallgather(request.record.data(), static_cast<int>(record.size()), MPI_DOUBLE, request.gathered.data(),
+                 static_cast<int>(record.size()), MPI_DOUBLE, communicator_, &requests_[index]);
+  return index;
 }
 
-bool MpiTransport::gather_done(std::vector<double>& all) {
-  if (descriptions_[0]->state != Request::State::complete) return false;
-  descriptions_[0]->state = Request::State::unused;
-  all = gathered_;
+bool MpiTransport::gather_done(int gather, std::vector<double>& all) {
+  Request& request = *descriptions_[gather];
+  ensure(request.state != Request::State::unused, "a gather is asked for once");
+  if (request.state == Request::State::pending) return false;
+  request.state = Request::State::unused;
+  all = request.gathered;
   return true;
 }
 

@@ -35,8 +35,28 @@ void Pipeline<T>::run_to_end() {
 }
 
 template <class T>
-StepResult Pipeline<T>::step(const StepInfo& info, const BatchSource& source) {
+std::vector<StepResult> Pipeline<T>::take_results() {
+  std::vector<StepResult> results;
+  for (auto& executor : executors_) results = executor->take_results();
+  return results;
+}
+
+template <class T>
+std::vector<StepResult> Pipeline<T>::train(const StepInfo& info, const BatchSource& source) {
   run([&](Executor<T>& executor) { executor.begin_step(info, source); });
+  return take_results();
+}
+
+template <class T>
+std::vector<StepResult> Pipeline<T>::settle() {
+  run([](Executor<T>& executor) { executor.begin_settling(); });
+  return take_results();
+}
+
+template <class T>
+StepResult Pipeline<T>::step(const StepInfo& info, const BatchSource& source) {
+  train(info, source);
+  settle();
   return front().result();
 }
 

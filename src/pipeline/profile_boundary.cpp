@@ -61,15 +61,16 @@ class LoneBoundary {
     Kokkos::deep_copy(exec_, first_.stage().gradients(), T(0));
     Kokkos::deep_copy(exec_, second_.stage().gradients(), T(0));
     fence(exec_, "strait::pipeline::profile_boundary: a step begins");
-    first_.begin(plan_.schedule.ranks[0], step_, Crossing::encoded);
-    second_.begin(plan_.schedule.ranks[1], step_, Crossing::encoded);
+    std::vector<std::int64_t> micro_batches;
+    for (int b = 0; b < setup_.micro_batches; ++b) micro_batches.push_back(step_ * setup_.micro_batches + b);
+    first_.begin({.forward = {}, .backward = micro_batches}, step_, Crossing::encoded);
+    second_.begin({.forward = micro_batches, .backward = {}}, step_, Crossing::encoded);
     for (int b = 0; b < setup_.micro_batches; ++b) {
-      const Action action{.kind = ActionKind::send_forward, .micro_batch = b};
       const codec::Context from = context(first_, b), to = context(second_, b);
       const CodecSeconds sent = sender().seconds(), received = receiver().seconds();
-      done(sender().send(action, from, first_.stage().output(0)));
+      done(sender().send(from, first_.stage().output(0)));
       done(receiver().receive(to, second_.stage().input(0)));
-      done(receiver().send(action, to, second_.stage().input_gradient()));
+      done(receiver().send(to, second_.stage().input_gradient()));
       done(sender().receive(from, first_.stage().output_gradient()));
       encode.push_back(sender().seconds().encode - sent.encode);
       decode.push_back(receiver().seconds().decode - received.decode);
@@ -105,8 +106,8 @@ class LoneBoundary {
       return a.encode + a.decode + a.update + b.encode + b.decode + b.update;
     };
     const double before = seconds();
-    done(receiver().send_sync());
-    done(sender().receive_sync());
+    done(receiver().send_sync(step_));
+    done(sender().receive_sync(step_));
     const Stopwatch watch;
     first_.project_gradients();
     second_.project_gradients();
@@ -115,8 +116,8 @@ class LoneBoundary {
     const codec::UpdateInfo info{.step = step_};
     sender().update(info);
     receiver().update(info);
-    done(sender().send_sync());
-    done(receiver().receive_sync());
+    done(sender().send_sync(step_));
+    done(receiver().receive_sync(step_));
     ++step_;
     return projected + seconds() - before;
   }

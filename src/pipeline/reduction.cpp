@@ -6,14 +6,13 @@ void Reduction::start(const RankRecord& record) {
   std::vector<double> numbers = {record.loss, static_cast<double>(record.vote),
                                  static_cast<double>(record.token)};
   numbers.insert(numbers.end(), record.sums_of_squares.begin(), record.sums_of_squares.end());
-  transport_.start_gather(numbers);
-  started_ = true;
+  gathers_.push_back(transport_.start_gather(numbers));
 }
 
 std::optional<std::vector<RankRecord>> Reduction::finish() {
   std::vector<double> numbers;
-  if (!transport_.gather_done(numbers)) return std::nullopt;
-  started_ = false;
+  if (!transport_.gather_done(gathers_.front(), numbers)) return std::nullopt;
+  gathers_.pop_front();
   const std::size_t length = numbers.size() / transport_.size();
   std::vector<RankRecord> records;
   for (auto entry = numbers.begin(); entry != numbers.end(); entry += length) {

@@ -14,22 +14,21 @@ namespace {
 struct Generator {
   std::string_view name;
   void (*write)(ScheduleWriter&);
-  bool synchronous;
   bool takes_chunks;
 };
 
 constexpr Generator generators[] = {
-    {"gpipe", write_gpipe, true, false},
-    {"1f1b", write_one_forward_one_backward, true, false},
-    {"interleaved", write_interleaved, true, true},
-    {"zb-h1", write_zero_bubble_h1, true, false},
+    {"gpipe", write_gpipe, false},
+    {"1f1b", write_one_forward_one_backward, false},
+    {"interleaved", write_interleaved, true},
+    {"zb-h1", write_zero_bubble_h1, false},
 };
 
-const Generator& generator(std::string_view name) {
+/// Null where no such schedule is synchronous.
+const Generator* find_generator(std::string_view name) {
   const auto found = std::find_if(std::begin(generators), std::end(generators),
                                   [&](const Generator& one) { return one.name == name; });
-  ensure(found != std::end(generators), "a schedule that exists");
-  return *found;
+  return found == std::end(generators) ? nullptr : found;
 }
 
 template <class Write>
@@ -63,14 +62,14 @@ void evaluation_passes(ScheduleWriter& writer, ActionKind head) {
 
 }  // namespace
 
-bool synchronous(std::string_view name) { return generator(name).synchronous; }
+bool synchronous(std::string_view name) { return find_generator(name) != nullptr; }
 
-bool takes_chunks(std::string_view name) { return generator(name).takes_chunks; }
+bool takes_chunks(std::string_view name) { return synchronous(name) && find_generator(name)->takes_chunks; }
 
 Schedule schedule(std::string_view name, int stages, int micro_batches, const ScheduleOptions& options) {
-  const Generator& chosen = generator(name);
-  ensure(options.chunks == 1 || chosen.takes_chunks, "a schedule with chunks");
-  return build(name, stages, micro_batches, options, chosen.write);
+  ensure(synchronous(name), "a synchronous schedule that exists");
+  ensure(options.chunks == 1 || takes_chunks(name), "a schedule with chunks");
+  return build(name, stages, micro_batches, options, find_generator(name)->write);
 }
 
 Schedule evaluation_schedule(int stages, int micro_batches, const ScheduleOptions& options) {

@@ -1,5 +1,6 @@
 #include "strait/pipeline/stage_unit.hpp"
 
+#include "strait/io/tensor.hpp"
 #include "strait/kernels/elementwise.hpp"
 #include "strait/pipeline/timed_stage.hpp"
 
@@ -7,7 +8,8 @@
 
 namespace strait::pipeline {
 
-codec::BoundaryShape boundary_shape(const PipelineSetup& setup, int boundary, int slots) {
+codec::BoundaryShape boundary_shape(const PipelineSetup& setup, int boundary, int slots,
+                                    int updates_in_flight) {
   return {.boundary = boundary,
           .after_layer = setup.spans[boundary].last_layer - 1,
           .tokens = std::int64_t{setup.sequences} * setup.model.context,
@@ -15,10 +17,17 @@ codec::BoundaryShape boundary_shape(const PipelineSetup& setup, int boundary, in
           .vocab = setup.model.vocab,
           .slots = slots,
           .micro_batches = setup.micro_batches,
-          .seed = setup.seed};
+          .seed = setup.seed,
+          .updates_in_flight = updates_in_flight};
 }
 
 namespace {
+
+/// Of a boundary at stage `index`, on either side of it.
+codec::BoundaryShape own_boundary_shape(const PipelineSetup& setup, const TrainingPlan& plan, int boundary,
+                                        int index) {
+  return boundary_shape(setup, boundary, plan.slots_of(index), plan.updates_in_flight(index));
+}
 
 model::StageOptions stage_options(const PipelineSetup& setup, const TrainingPlan& plan, int index) {
   return {.sequences = setup.sequences,
@@ -50,16 +59,17 @@ StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, 
                         int index, const codec::Codec<T>& codec, Transport& transport)
     : exec_(exec), index_(index), is_last_(index == setup.stages() - 1) {
   const auto rank_of = [&](int stage) { return plan.schedule.rank_of(stage); };
+  const bool asynchronous = plan.asynchronous.has_value();
   model::StageOptions options = stage_options(setup, plan, index);
   if (!is_first()) {
-    const auto shape = boundary_shape(setup, index - 1, options.slots);
+    const auto shape = own_boundary_shape(setup, plan, index - 1, index);
     upstream_.emplace(exec, codec.receiver(exec, shape), shape, message_capacities(codec, shape), transport,
-                      rank_of(index - 1));
+                      rank_of(index - 1), asynchronous);
   }
   if (!is_last()) {
-    const auto shape = boundary_shape(setup, index, options.slots);
+    const auto shape = own_boundary_shape(setup, plan, index, index);
     downstream_.emplace(exec, codec.sender(exec, shape), shape, message_capacities(codec, shape), transport,
-                        rank_of(index + 1));
+                        rank_of(index + 1), asynchronous);
   }
   if (upstream_ && downstream_) codec.connect(upstream_->end(), downstream_->end());
 
@@ -73,6 +83,7 @@ StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, 
   if (upstream_) upstream_->end().lend(layout, stage_->weights(), stage_->gradients());
   if (downstream_) downstream_->end().lend(layout, stage_->weights(), stage_->gradients());
   optimizer_ = optim::make_optimizer<T>(setup.optimizer, layout);
+  kept_.emplace(stage_->weights(), plan.weight_copies(index));
 
   if (is_tied(setup, index)) {
     const int copy = tied_parameter(layout, is_first());
@@ -88,23 +99,25 @@ std::int64_t StageUnit<T>::bytes_needed(const PipelineSetup& setup, const Traini
   std::int64_t ends = 0;
   options.add_parameters = [&](model::ParameterLayout& layout) {
     const auto end = [&](codec::Side side, int boundary) {
-      const auto shape = boundary_shape(setup, boundary, options.slots);
-      return codec.bytes_needed(side, shape, layout) + buffer_bytes_needed(message_capacities(codec, shape));
+      const auto shape = own_boundary_shape(setup, plan, boundary, index);
+      return codec.bytes_needed(side, shape, layout) +
+             buffer_bytes_needed(side, message_capacities(codec, shape), plan.asynchronous.has_value());
     };
     ends = index > 0 ? end(codec::Side::receiver, index - 1) : 0;
     if (index + 1 < setup.stages()) ends += end(codec::Side::sender, index);
   };
   const auto layout = model::stage_layout(setup.model, setup.spans[index], options.add_parameters);
   std::int64_t bytes = ends + model::Stage<T>::bytes_needed(setup.model, setup.spans[index], options) +
-                       optim::state_bytes_needed<T>(setup.optimizer, layout);
+                       optim::state_bytes_needed<T>(setup.optimizer, layout) +
+                       KeptWeights<T>::bytes_needed(layout.size(), plan.weight_copies(index));
   if (is_tied(setup, index)) bytes += TiedReduction<T>::bytes_needed(layout, index == 0);
   return bytes;
 }
 
 template <class T>
-void StageUnit<T>::begin(const ActionList& list, std::optional<std::int64_t> step, Crossing crossing) {
-  if (upstream_) upstream_->begin(list, step, crossing);
-  if (downstream_) downstream_->begin(list, step, crossing);
+void StageUnit<T>::begin(const Arrivals& arrivals, std::optional<std::int64_t> step, Crossing crossing) {
+  if (upstream_) upstream_->begin(arrivals.forward, step, crossing);
+  if (downstream_) downstream_->begin(arrivals.backward, step, crossing);
   if (tied_ && step) tied_->begin();
 }
 
@@ -113,6 +126,24 @@ bool StageUnit<T>::idle() {
   const bool up = !upstream_ || upstream_->idle();
   const bool down = !downstream_ || downstream_->idle();
   return up && down;
+}
+
+template <class T>
+bool StageUnit<T>::evaluation_idle() {
+  return !downstream_ || downstream_->evaluation_idle();
+}
+
+template <class T>
+bool StageUnit<T>::settled() {
+  const bool up = !upstream_ || upstream_->settled();
+  const bool down = !downstream_ || downstream_->settled();
+  return up && down;
+}
+
+template <class T>
+void StageUnit<T>::use_weights(const Vector<T>& version) {
+  if (upstream_) upstream_->end().use_weights(version);
+  if (downstream_) downstream_->end().use_weights(version);
 }
 
 template <class T>
@@ -142,6 +173,7 @@ double StageUnit<T>::gradient_sum_of_squares() {
 
 template <class T>
 void StageUnit<T>::update(const optim::UpdateInfo& info, double learning_rate_fraction) {
+  kept_->advance(exec_);
   optimizer_->update(exec_, stage_->weights(), stage_->gradients(), info);
   const codec::UpdateInfo codec_info{.step = info.step, .learning_rate_fraction = learning_rate_fraction};
   if (upstream_) upstream_->update(codec_info);
@@ -149,8 +181,53 @@ void StageUnit<T>::update(const optim::UpdateInfo& info, double learning_rate_fr
 }
 
 template <class T>
+std::vector<typename StageUnit<T>::Pending> StageUnit<T>::pending(const AsynchronousRun& run) const {
+  std::vector<Pending> all;
+  const std::int64_t first = version() * run.rule.micro_batches;
+  for (std::int64_t b = first; b < run.forwarded(index_, version()); ++b) {
+    const int slot = static_cast<int>(b % run.slots(index_));
+    all.push_back({b, {.slot = slot, .ids = stage_->ids(slot), .x = stage_->output(slot)}});
+  }
+  return all;
+}
+
+template <class T>
+void StageUnit<T>::save_in_flight(io::Group group, const AsynchronousRun& run) {
+  kept_->save(exec_, group.create_group("versions"));
+  std::vector<codec::InFlight<T>> in_flight;
+  for (const Pending& one : pending(run)) {
+    const int slot = one.in_flight.slot;
+    auto to = group.create_group(fmt::format("micro_batches/{}", one.micro_batch));
+    io::write_tensor(to, "ids", exec_, stage_->ids(slot));
+    if (!is_first()) io::write_tensor(to, "input", exec_, stage_->input(slot));
+    in_flight.push_back(one.in_flight);
+  }
+  if (upstream_) upstream_->end().save_in_flight(exec_, group.create_group("receiver"), in_flight);
+  if (downstream_) downstream_->end().save_in_flight(exec_, group.create_group("sender"), in_flight);
+  if (upstream_) upstream_->save_messages(group.create_group("arrived"));
+}
+
+template <class T>
+void StageUnit<T>::load_in_flight(const io::Group& group, const AsynchronousRun& run) {
+  kept_->load(exec_, group.group("versions"));
+  std::vector<codec::InFlight<T>> in_flight;
+  for (const Pending& one : pending(run)) {
+    const int slot = one.in_flight.slot;
+    const auto from = group.group(fmt::format("micro_batches/{}", one.micro_batch));
+    io::read_tensor(from, "ids", exec_, stage_->ids(slot));
+    if (!is_first()) io::read_tensor(from, "input", exec_, stage_->input(slot));
+    stage_->forward(slot, kept_->of(run.rule.forward(index_, one.micro_batch)));
+    in_flight.push_back(one.in_flight);
+  }
+  if (upstream_) upstream_->end().load_in_flight(exec_, group.group("receiver"), in_flight);
+  if (downstream_) downstream_->end().load_in_flight(exec_, group.group("sender"), in_flight);
+  if (upstream_) upstream_->load_messages(group.group("arrived"));
+}
+
+template <class T>
 std::int64_t StageUnit<T>::memory_bytes() const {
-  std::int64_t bytes = stage_->parameter_bytes() + stage_->activation_bytes() + optimizer_->state_bytes();
+  std::int64_t bytes = stage_->parameter_bytes() + stage_->activation_bytes() + optimizer_->state_bytes() +
+                       kept_->memory_bytes();
   if (upstream_) bytes += upstream_->memory_bytes();
   if (downstream_) bytes += downstream_->memory_bytes();
   if (tied_) bytes += tied_->memory_bytes();

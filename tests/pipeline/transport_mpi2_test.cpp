@@ -24,9 +24,9 @@ class Mpi : public ::testing::Test {
   }
 
   std::vector<double> gather(Transport& transport, const std::vector<double>& record) {
-    transport.start_gather(record);
+    const int gather = transport.start_gather(record);
     std::vector<double> all;
-    while (!transport.gather_done(all)) transport.wait();
+    while (!transport.gather_done(gather, all)) transport.wait();
     return all;
   }
 
@@ -74,7 +74,7 @@ TEST_F(Mpi, MailboxesKeepTheOrderOfManyMessages) {
   constexpr int count = 50;
   Outbox outbox(transport_, envelope(out_, -1), 64, 2);
   Inbox inbox(transport_, envelope(in_, -1), 64, 2);
-  std::vector<int> micro_batches(count);
+  std::vector<std::int64_t> micro_batches(count);
   for (int i = 0; i < count; ++i) micro_batches[i] = i;
   inbox.expect(micro_batches, false);
   int sent = 0;
@@ -118,13 +118,13 @@ TEST_F(Mpi, WhatTheHookThrowsEndsTheWait) {
     if (angry) throw std::runtime_error("too long");
   });
   if (rank_ == 1) std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  transport.start_gather(std::vector<double>{1.0});
+  const int gather = transport.start_gather(std::vector<double>{1.0});
   if (rank_ == 0) {
     EXPECT_THROW(while (true) transport.wait(), std::runtime_error);
   }
   angry = false;
   std::vector<double> all;
-  while (!transport.gather_done(all)) transport.wait();
+  while (!transport.gather_done(gather, all)) transport.wait();
   EXPECT_EQ(all, (std::vector<double>{1, 1}));
 }
 

@@ -18,6 +18,7 @@ template <class T>
 PipelineStatistics gather_statistics(pipeline::Pipeline<T>& pipeline) {
   // A rank's record: seconds, tied bytes, then the accounts of each boundary. Counts are exact in double up
   // to 2^53.
+  std::vector<int> gathers;
   for (auto& executor : pipeline.executors()) {
     const pipeline::Statistics own = executor->take_statistics();
     std::vector<double> record = {own.seconds_compute, own.seconds_communication, own.seconds_wait,
@@ -27,11 +28,12 @@ PipelineStatistics gather_statistics(pipeline::Pipeline<T>& pipeline) {
         record.push_back(static_cast<double>(count));
       }
     }
-    executor->transport().start_gather(record);
+    gathers.push_back(executor->transport().start_gather(record));
   }
   std::vector<double> records;
-  for (auto& executor : pipeline.executors()) {
-    while (!executor->transport().gather_done(records)) executor->transport().wait();
+  for (std::size_t i = 0; i < gathers.size(); ++i) {
+    auto& transport = pipeline.executors()[i]->transport();
+    while (!transport.gather_done(gathers[i], records)) transport.wait();
   }
 
   PipelineStatistics all;

@@ -39,6 +39,14 @@ struct UpdateInfo {
   double learning_rate_fraction = 1.0;  ///< the run's warm-up and decay at this step, 0..1
 };
 
+/// A micro-batch between its encoding and its gradient.
+template <class T>
+struct InFlight {
+  int slot = 0;
+  MutableTokenIds ids;  ///< [tokens]
+  ConstMatrix<T> x;     ///< the stage's output [tokens, hidden], which its sender encoded
+};
+
 /// What both ends share.
 ///
 /// One step at a boundary: per micro-batch encode -> decode, then encode_gradient -> decode_gradient; where
@@ -46,6 +54,11 @@ struct UpdateInfo {
 /// hand on what it was sent; `update` at both ends, just after the optimiser of their stage; then, where
 /// `synchronises`, send_sync_down -> receive_sync_down. Messages of one kind are taken in the order of
 /// sending. A step whose loss or gradient norm is not finite skips `update` at both ends.
+///
+/// In asynchronous schedules micro-batches are in flight at each update, forward messages are on their way
+/// at it, and what send_sync_down sent is received just before the first forward message that was sent after
+/// it. So the two ends encode and decode each forward message in one state, and each keeps in its slot what
+/// the gradient needs of that state.
 template <class T>
 class End {
  public:
@@ -56,6 +69,10 @@ class End {
   virtual void add_parameters(model::ParameterLayout&) {}
   virtual void lend(const model::ParameterLayout&, const Vector<T>& /*weights*/,
                     const Vector<T>& /*gradients*/) {}
+
+  /// What `encode` and `decode` read of the lent weights from now on: a version of them, a vector of the same
+  /// layout. `update` and load_shared work on those that were lent.
+  virtual void use_weights(const Vector<T>& /*version*/) {}
 
   /// Once per step, when the gradients of all micro-batches are there and before their norm is taken: an end
   /// that confines parameters (ParameterInfo::confinement) projects their gradients.
@@ -77,6 +94,11 @@ class End {
   /// alone; both read. `load` is false, without effect, where the group is another codec's.
   virtual void save(const ExecutionSpace&, io::Group) const {}
   virtual bool load(const ExecutionSpace&, const io::Group&) { return true; }
+
+  /// What `save` leaves out since micro-batches are in flight: the state of their slots, and where forward
+  /// messages are on their way the receiver's own state, which is older than the sender's. Read after `load`.
+  virtual void save_in_flight(const ExecutionSpace&, io::Group, const std::vector<InFlight<T>>&) const {}
+  virtual void load_in_flight(const ExecutionSpace&, const io::Group&, const std::vector<InFlight<T>>&) {}
 
   /// Before `load`, when the stage's weights are read: what all boundaries share, from the groups of all
   /// those on file, whatever the cuts were. Adds to the notes what a user should know.
@@ -126,6 +148,7 @@ struct BoundaryShape {
   int slots = 1;          ///< micro-batches in flight at the stage of this end
   int micro_batches = 1;  ///< per step
   std::uint64_t seed = 1;
+  int updates_in_flight = 0;  ///< of this end between the encoding of a micro-batch and its gradient
 };
 
 /// Largest messages whatever the slots, so that buffers can be allocated and receives posted early, in bytes.

@@ -55,6 +55,9 @@ std::int64_t payload_bytes(const ProjectionOptions& options, const BoundaryShape
 std::int64_t projector_interval(const ProjectionOptions& options, const BoundaryShape& shape,
                                 std::int64_t number);
 
+/// Projectors that an end needs at once: the newest and those of micro-batches in flight.
+int projector_versions(const ProjectionOptions& options, const BoundaryShape& shape, std::int64_t number);
+
 /// The codecs mapl, fixed and unconstrained, which differ in the projector's rule. The projector starts as a
 /// random orthonormal one (seed, boundary); the sender updates it and sends it down, so that the two ends
 /// have the same bits. A micro-batch keeps the A that it was encoded with.

@@ -29,38 +29,51 @@ struct CodecSeconds {
 template <class T, template <class> class CodecEnd>
 class BoundaryEnd {
  public:
-  /// `capacities` are those of the message buffers.
+  /// `capacities` are those of the message buffers. In asynchronous schedules evaluations have buffers of
+  /// their own, since training messages are on their way during them.
   BoundaryEnd(const ExecutionSpace& exec, std::unique_ptr<CodecEnd<T>> end, const codec::BoundaryShape& shape,
-              const codec::MessageBounds& capacities, Transport& transport, int peer);
+              const codec::MessageBounds& capacities, Transport& transport, int peer, bool asynchronous);
 
   CodecEnd<T>& end() { return *end_; }
   const CodecSeconds& seconds() const { return seconds_; }
 
-  /// Posts the receives that `list` comes to at this boundary. Evaluations have no step; all else is encoded.
-  void begin(const ActionList& list, std::optional<std::int64_t> step, Crossing crossing);
+  /// Begins a list: posts the receives of the messages of `micro_batches`, and of the synchronisation of
+  /// `step`. Evaluations have no step; all else is encoded.
+  void begin(const std::vector<std::int64_t>& micro_batches, std::optional<std::int64_t> step,
+             Crossing crossing);
 
   /// x [tokens, hidden]: activations at a sender, their gradients at a receiver.
-  bool send(const Action& action, const codec::Context& context, ConstMatrix<T> x);
+  bool send(const codec::Context& context, ConstMatrix<T> x);
   /// x [tokens, hidden]: gradients at a sender, activations at a receiver.
   bool receive(const codec::Context& context, const Matrix<T>& x);
-  bool send_sync();
-  bool receive_sync();
+  bool send_sync(std::int64_t step);
+  bool receive_sync(std::int64_t step);
 
   void update(const codec::UpdateInfo& info);
 
-  /// No buffer is lent to the transport for sending.
+  /// No buffer is lent to the transport for sending; of evaluations alone.
   bool idle();
+  bool evaluation_idle();
+  /// All that is on its way to this end is here, and all that was sent has arrived.
+  bool settled();
+
+  /// The messages that are here and not read yet, once settled.
+  void save_messages(io::Group group) const;
+  void load_messages(const io::Group& group);
 
   /// State of the codec's end and message buffers.
   std::int64_t memory_bytes() const;
 
  private:
+  Outbox& out(bool training) { return !training && evaluation_out_ ? *evaluation_out_ : out_; }
+  Inbox& in(bool training) { return !training && evaluation_in_ ? *evaluation_in_ : in_; }
+
   ExecutionSpace exec_;
-  int boundary_;
   std::unique_ptr<CodecEnd<T>> end_;
   Outbox out_, sync_out_;
   Inbox in_, sync_in_;
-  bool synchronises_ = false;
+  std::optional<Outbox> evaluation_out_;
+  std::optional<Inbox> evaluation_in_;
   Crossing crossing_ = Crossing::encoded;
   CodecSeconds seconds_;
 };
@@ -77,8 +90,8 @@ using UpstreamEnd = BoundaryEnd<T, codec::Receiver>;
 template <class T>
 codec::MessageBounds message_capacities(const codec::Codec<T>& codec, const codec::BoundaryShape& shape);
 
-/// Bytes of the message buffers of either end.
-std::int64_t buffer_bytes_needed(const codec::MessageBounds& capacities);
+/// Bytes of the message buffers of an end.
+std::int64_t buffer_bytes_needed(codec::Side side, const codec::MessageBounds& capacities, bool asynchronous);
 
 extern template class BoundaryEnd<float, codec::Sender>;
 extern template class BoundaryEnd<double, codec::Sender>;

@@ -14,15 +14,17 @@ namespace strait::pipeline {
 /// Everything of [pipeline].
 struct PipelineConfig {
   int stages = 1;
-  std::string schedule;    ///< gpipe, 1f1b, interleaved or zb-h1
-  int chunks = 1;          ///< runs of layers per stage
-  std::vector<int> split;  ///< layers per run; empty: balanced by cost
-  bool emulated = false;   ///< all stages on one rank, through the loopback transport
+  std::string schedule;                   ///< gpipe, 1f1b, interleaved, zb-h1, pipedream or 2bw
+  std::string weight_versions = "stash";  ///< of pipedream
+  int chunks = 1;                         ///< runs of layers per stage
+  std::vector<int> split;                 ///< layers per run; empty: balanced by cost
+  bool emulated = false;                  ///< all stages on one rank, through the loopback transport
 
   int ranks() const { return emulated ? 1 : stages; }  ///< of MPI
   int virtual_stages() const { return stages * chunks; }
 
-  /// Reads stages, schedule, chunks, split and emulate_stages, which replaces stages when it is not 0.
+  /// Reads stages, schedule, weight_versions, chunks, split and emulate_stages, which replaces stages when it
+  /// is not 0.
   static PipelineConfig from_deck(Table table);
 };
 
@@ -31,10 +33,12 @@ struct PipelineSetup {
   model::LlamaConfig model;
   std::vector<model::StageSpan> spans;  ///< one per virtual stage
   std::string schedule = "gpipe";
-  int chunks = 1;          ///< virtual stages per rank
-  int sequences = 1;       ///< per micro-batch
-  int micro_batches = 1;   ///< per step
-  bool recompute = false;  ///< run each block's forward again in its backward
+  int chunks = 1;                         ///< virtual stages per rank
+  std::string weight_versions = "stash";  ///< of pipedream: stash, vertical-sync or none
+  std::int64_t steps = 0;                 ///< of the run; an asynchronous pipeline drains before the last
+  int sequences = 1;                      ///< per micro-batch
+  int micro_batches = 1;                  ///< per step
+  bool recompute = false;                 ///< run each block's forward again in its backward
   std::uint64_t seed = 1;
   optim::OptimizerConfig optimizer;
   /// Token table, blocks and head of another model with as many layers: the stages wait as long as these take

@@ -10,10 +10,12 @@
 #include "strait/pipeline/reduction.hpp"
 #include "strait/pipeline/stage_unit.hpp"
 
+#include <deque>
 #include <functional>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace strait::pipeline {
@@ -42,9 +44,11 @@ struct StepInfo {
 
 /// Bitwise the same on every rank.
 struct StepResult {
+  std::int64_t step = 0;
   double loss = 0.0;           ///< mean cross-entropy in nats, before the update
   double gradient_norm = 0.0;  ///< over all stages, before clipping
-  bool finite = true;          ///< otherwise weights and optimisers are as before the step
+  bool finite = true;  ///< otherwise weights and optimisers are as before the step, in asynchronous schedules
+                       ///< those of stages whose own gradient was not
   std::vector<double> rank_gradient_norms;
   std::vector<int> votes;  ///< of every rank
 };
@@ -74,41 +78,64 @@ class Executor {
            Transport& transport);
 
   // Each of these begins a list that `advance` runs. All ranks begin the same lists in the same order.
+  /// Asynchronous schedules take the steps of their run in turn, and ask the source for micro-batches of
+  /// later steps too, counted on.
   void begin_step(const StepInfo& info, BatchSource source);
   void begin_evaluation(int micro_batches, BatchSource source, Crossing crossing = Crossing::encoded);
   /// The token after `position` of the first sequence of the one micro-batch of `source`.
   void begin_next_token(BatchSource source, std::int64_t position, ChooseToken choose);
+
+  /// Waits until all results are known and no message is on its way, so that a checkpoint or an end may come.
+  void begin_settling();
 
   /// Runs actions until one has to wait. True if any was finished. What the source or the transport throws
   /// leaves the list unfinished for good.
   bool advance();
   bool finished() const { return finished_; }
 
-  const StepResult& result() const { return result_; }             ///< of the last step
+  /// Results that have become known since the last call, in order: of each step at its end, in asynchronous
+  /// schedules as many steps later as there are ranks, so that none has to wait for another's report.
+  std::vector<StepResult> take_results() { return std::exchange(results_, {}); }
+  const StepResult& result() const { return result_; }             ///< the newest that is known
   double evaluated_loss() const { return evaluated_loss_; }        ///< mean in nats, the same on every rank
   std::int32_t next_token() const { return next_token_; }          ///< the same on every rank
   const std::vector<TraceEntry>& trace() const { return trace_; }  ///< of the last traced step
   Statistics take_statistics();
+
+  const std::optional<AsynchronousRun>& asynchronous() const { return run_; }
+  /// Updates done: `step`. In asynchronous schedules the pipeline is that of a run that began empty at step
+  /// `origin`: empty where they are equal, else StageUnit::load_in_flight fills it.
+  void begin_at(std::int64_t step, std::int64_t origin);
 
   Transport& transport() { return transport_; }
   std::vector<StageUnit<T>>& units() { return units_; }
   std::int64_t memory_bytes() const;
 
  private:
-  enum class Mode { training, evaluation, next_token };
+  enum class Mode { training, evaluation, next_token, settling };
 
-  void begin(const Schedule& schedule, Mode mode, BatchSource source, Crossing crossing = Crossing::encoded);
+  void begin(const ActionList& list, int micro_batches, Mode mode, BatchSource source,
+             Crossing crossing = Crossing::encoded);
+  void begin_evaluating(const Schedule& schedule, Mode mode, BatchSource source,
+                        Crossing crossing = Crossing::encoded);
+  typename StageUnit<T>::Arrivals arrivals(const StageUnit<T>& unit) const;
+  bool complete();
+  bool collect(std::size_t left);
   bool run(const Action& action);
   bool perform(const Action& action);
   void compute(const Action& action);
   bool exchange(const Action& action);
   bool reduce(const Action& action);
   RankRecord own_record(const Action& action);
-  void set_result(double loss, const std::vector<RankRecord>& records);
+  void set_result(std::int64_t step, const std::vector<RankRecord>& records);
+  void hand_in(const Action& action);
+  void update();
   void fetch(const Action& action);
   void choose_token(const Action& action);
   codec::Context context(const Action& action);
   const Vector<T>& weights(const Action& action);
+  void lend_weights(const Action& action);
+  std::int64_t micro_batch(const Action& action) const;
   std::int64_t tokens(int micro_batches) const;
 
   ExecutionSpace exec_;
@@ -116,16 +143,16 @@ class Executor {
   Transport& transport_;
   Reduction reduction_;
   TrainingPlan training_;
+  std::optional<AsynchronousRun> run_;
   Schedule evaluation_, next_token_schedule_;
   std::vector<StageUnit<T>> units_;
 
   // The list at hand.
   Mode mode_ = Mode::training;
-  const Schedule* schedule_ = nullptr;
-  const ActionList* list_ = nullptr;
+  ActionList list_;
+  int micro_batches_ = 0;  ///< of the step or the evaluation
   std::size_t next_ = 0;
   bool finished_ = true;
-  int updates_ = 0;  ///< since the list began
   StepInfo info_;
   BatchSource source_;
   std::int64_t position_ = 0;
@@ -136,6 +163,13 @@ class Executor {
   std::optional<double> entered_, blocked_since_;
 
   StepResult result_;
+  std::vector<StepResult> results_;
+
+  // Of asynchronous schedules.
+  Reduction reports_;
+  std::deque<std::int64_t> reported_;  ///< steps of the reports under way
+  bool own_finite_ = true;             ///< this rank's loss and gradient
+  double own_norm_ = 0.0;
   double evaluated_loss_ = 0.0;
   std::int32_t next_token_ = -1;
   std::vector<TraceEntry> trace_;

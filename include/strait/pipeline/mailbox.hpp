@@ -19,7 +19,7 @@ class Outbox {
   codec::Message* free();
 
   /// Sends the message that `free` gave last. Its bytes must be complete on the device.
-  void post(int micro_batch, bool evaluation);
+  void post(std::int64_t micro_batch, bool evaluation);
 
   /// True once no buffer is lent.
   bool idle();
@@ -45,13 +45,21 @@ class Inbox {
   Inbox(Transport& transport, const Envelope& envelope, std::int64_t capacity, int buffers);
 
   /// The micro-batches whose messages come next, in order.
-  void expect(const std::vector<int>& micro_batches, bool evaluation);
+  void expect(const std::vector<std::int64_t>& micro_batches, bool evaluation);
 
   /// The oldest expected message, null until it is here.
   const codec::Message* arrived();
 
   /// Its contents have been read (on the device too): its buffer receives the next expected message.
   void release();
+
+  /// True once every expected message is here.
+  bool settled();
+
+  /// The messages that are here and not read, oldest first, once all are.
+  std::vector<const codec::Message*> waiting() const;
+  /// A message that counts as the next to be here, to be filled. There must be a buffer for it.
+  codec::Message& put();
 
   std::int64_t memory_bytes() const;
 
@@ -62,6 +70,7 @@ class Inbox {
     bool in_use = false;
   };
   void post();
+  bool here(Buffer& buffer);
 
   Transport& transport_;
   Envelope envelope_;

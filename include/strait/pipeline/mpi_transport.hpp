@@ -23,8 +23,8 @@ class MpiTransport : public Transport {
   ~MpiTransport() override;
 
   bool done(int request) override;
-  void start_gather(std::span<const double> record) override;
-  bool gather_done(std::vector<double>& all) override;
+  int start_gather(std::span<const double> record) override;
+  bool gather_done(int gather, std::vector<double>& all) override;
   void progress() override;
   void wait() override;
 
@@ -44,13 +44,11 @@ class MpiTransport : public Transport {
   WaitHook hook_;
   bool oversubscribed_ = false;
 
-  // Request i of the first list is described by entry i of the second; entry 0 is the gather.
+  // Request i of the first list is described by entry i of the second.
   std::vector<MPI_Request> requests_;
   std::vector<std::unique_ptr<Request>> descriptions_;
   std::vector<int> completed_;
   std::vector<MPI_Status> statuses_;
-  std::vector<double> record_;
-  std::vector<double> gathered_;
 };
 
 }  // namespace strait::pipeline

@@ -20,6 +20,12 @@ class Pipeline {
   Pipeline(const ExecutionSpace& exec, const PipelineSetup& setup, const codec::Codec<T>& codec);
 
   // These are collective: all ranks call them alike, and get the same results bit for bit.
+  /// One step. The results that have become known since the last call: in synchronous schedules of this step.
+  std::vector<StepResult> train(const StepInfo& info, const BatchSource& source);
+  /// Waits for the results of all steps so far, and until no message is on its way; returns those results
+  /// that train did not. Training goes on as if it had not been called.
+  std::vector<StepResult> settle();
+  /// Both: one step and its result.
   StepResult step(const StepInfo& info, const BatchSource& source);
   /// Mean cross-entropy in nats over micro-batches 0 .. micro_batches - 1 of `source`.
   double evaluate(int micro_batches, const BatchSource& source, Crossing crossing = Crossing::encoded);
@@ -40,6 +46,7 @@ class Pipeline {
 
  private:
   void run_to_end();
+  std::vector<StepResult> take_results();
 
   std::vector<std::unique_ptr<Transport>> transports_;
   std::vector<std::unique_ptr<Executor<T>>> executors_;

@@ -5,6 +5,7 @@
 #include "strait/pipeline/transport.hpp"
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <vector>
 
@@ -22,16 +23,17 @@ class Reduction {
  public:
   explicit Reduction(Transport& transport) : transport_(transport) {}
 
-  bool started() const { return started_; }
+  /// How many were started and not finished.
+  std::size_t under_way() const { return gathers_.size(); }
   /// Records have as many sums on all ranks.
   void start(const RankRecord& record);
 
-  /// The records of all ranks, once they are here; never waits.
+  /// The records of all ranks of the oldest one under way, once they are here; never waits.
   std::optional<std::vector<RankRecord>> finish();
 
  private:
   Transport& transport_;
-  bool started_ = false;
+  std::deque<int> gathers_;  ///< oldest first
 };
 
 }  // namespace strait::pipeline

@@ -4,6 +4,7 @@
 #include "strait/model/stage.hpp"
 #include "strait/pipeline/boundary.hpp"
 #include "strait/pipeline/config.hpp"
+#include "strait/pipeline/kept_weights.hpp"
 #include "strait/pipeline/tied_reduction.hpp"
 #include "strait/pipeline/training_plan.hpp"
 
@@ -13,7 +14,8 @@
 namespace strait::pipeline {
 
 /// The sizes of boundary `boundary` with `slots` micro-batches in flight.
-codec::BoundaryShape boundary_shape(const PipelineSetup& setup, int boundary, int slots);
+codec::BoundaryShape boundary_shape(const PipelineSetup& setup, int boundary, int slots,
+                                    int updates_in_flight = 0);
 
 template <class T>
 class StageUnit {
@@ -43,11 +45,27 @@ class StageUnit {
   UpstreamEnd<T>& upstream() { return *upstream_; }
   TiedReduction<T>& tied() { return *tied_; }
 
-  /// Posts the receives that `list` comes to. Evaluations have no step; all else is encoded.
-  void begin(const ActionList& list, std::optional<std::int64_t> step, Crossing crossing);
+  /// What arrives from both sides in a list: micro-batches, counted as in codec::Context.
+  struct Arrivals {
+    std::vector<std::int64_t> forward, backward;
+  };
 
-  /// No buffer is lent to the transport for sending.
+  /// Posts the receives of a list. Evaluations have no step; all else is encoded.
+  void begin(const Arrivals& arrivals, std::optional<std::int64_t> step, Crossing crossing);
+
+  /// No buffer is lent to the transport for sending; of evaluations alone.
   bool idle();
+  bool evaluation_idle();
+  /// No message is on its way to or from this stage.
+  bool settled();
+
+  /// The weights after `version` updates of the run.
+  const Vector<T>& weights(std::int64_t version) const { return kept_->of(version); }
+  std::int64_t version() const { return kept_->newest(); }
+  /// The weights are those after `version` updates, and no earlier ones are known.
+  void begin_at(std::int64_t version) { kept_->begin_at(version); }
+  /// What the codec's ends read of the weights from now on.
+  void use_weights(const Vector<T>& version);
 
   /// Leaves of the gradients what the codec ends let the parameters follow; once per step, before their norm.
   void project_gradients();
@@ -58,11 +76,26 @@ class StageUnit {
 
   /// One update of weights, then of both codec ends.
   void update(const optim::UpdateInfo& info, double learning_rate_fraction);
+  /// The next version of the weights equals this one.
+  void skip_update() { kept_->advance(exec_); }
 
-  /// Weights, gradients, activations, state of optimiser and codec, message buffers.
+  /// What an asynchronous run keeps beside weights, optimiser and codecs: versions, messages that arrived,
+  /// and of the micro-batches in flight what their forwards and gradients need. Once settled; begin_at comes
+  /// before load_in_flight, which runs their forwards again.
+  void save_in_flight(io::Group group, const AsynchronousRun& run);
+  void load_in_flight(const io::Group& group, const AsynchronousRun& run);
+
+  /// Weights and their versions, gradients, activations, state of optimiser and codec, message buffers.
   std::int64_t memory_bytes() const;
 
  private:
+  /// A micro-batch whose forward has run and whose backward has not.
+  struct Pending {
+    std::int64_t micro_batch;
+    codec::InFlight<T> in_flight;
+  };
+  std::vector<Pending> pending(const AsynchronousRun& run) const;
+
   ExecutionSpace exec_;
   int index_;
   bool is_last_;
@@ -71,6 +104,7 @@ class StageUnit {
   std::unique_ptr<model::Stage<T>> stage_;
   std::unique_ptr<optim::Optimizer<T>> optimizer_;
   std::optional<TiedReduction<T>> tied_;
+  std::optional<KeptWeights<T>> kept_;
 };
 
 extern template class StageUnit<float>;

@@ -1,9 +1,11 @@
 #pragma once
 // What a pipeline does in a training step and must hold for it, before anything is built.
 
+#include "strait/pipeline/asynchronous.hpp"
 #include "strait/pipeline/config.hpp"
 #include "strait/pipeline/schedule.hpp"
 
+#include <optional>
 #include <vector>
 
 namespace strait::pipeline {
@@ -14,12 +16,19 @@ ScheduleOptions schedule_options(const PipelineSetup& setup);
 struct TrainingPlan {
   explicit TrainingPlan(const PipelineSetup& setup);
 
-  Schedule schedule;                    ///< proven
-  std::vector<std::vector<int>> slots;  ///< [rank][chunk]: micro-batches in flight
-  bool split_backward = false;          ///< some backwards run in two halves
+  std::optional<AsynchronousRun> asynchronous;  ///< of such a schedule
+  Schedule schedule;                            ///< proven: of a step, or of a short asynchronous run
+  std::vector<std::vector<int>> slots;          ///< [rank][chunk]: micro-batches in flight
+  bool split_backward = false;                  ///< some backwards run in two halves
 
   /// Micro-batches in flight at virtual stage `stage`.
   int slots_of(int stage) const { return slots[stage % schedule.stages][stage / schedule.stages]; }
+
+  /// Versions of a stage's weights that exist at once, the newest among them.
+  int weight_copies(int stage) const { return asynchronous ? asynchronous->rule.copies(stage) : 1; }
+
+  /// Updates of a stage between the forward of a micro-batch and its backward.
+  int updates_in_flight(int stage) const { return asynchronous ? asynchronous->updates_in_flight(stage) : 0; }
 };
 
 }  // namespace strait::pipeline

@@ -16,10 +16,10 @@ inline constexpr int channels = 5;
 
 struct Envelope {
   Channel channel;
-  int boundary = -1;     ///< none for tied gradients
-  int micro_batch = -1;  ///< none for synchronisation and tied gradients
-  int peer = 0;          ///< rank at the other side
-  bool evaluation = false;
+  int boundary = -1;              ///< none for tied gradients
+  std::int64_t micro_batch = -1;  ///< none for synchronisation and tied gradients
+  int peer = 0;                   ///< rank at the other side
+  bool evaluation = false;        ///< such messages never match those of training
 };
 
 /// Bytes sent across one boundary, by account.
@@ -61,16 +61,17 @@ class Transport {
   /// True once the request is complete, which forgets it; never waits.
   virtual bool done(int request) = 0;
 
-  /// Gathers one record of equal length from every rank; one gather at a time.
-  virtual void start_gather(std::span<const double> record) = 0;
+  /// Gathers one record of equal length from every rank. All ranks start the same gathers in the same order;
+  /// several may be under way.
+  virtual int start_gather(std::span<const double> record) = 0;
 
-  /// True once the gather is complete: `all` holds the records in the order of the ranks.
-  virtual bool gather_done(std::vector<double>& all) = 0;
+  /// True once the gather is complete, which forgets it: `all` holds the records in the order of the ranks.
+  virtual bool gather_done(int gather, std::vector<double>& all) = 0;
 
   /// Gives the transport the processor for a moment: called between pieces of computation.
   virtual void progress() = 0;
 
-  /// Waits until a request or the gather completes. The one wait of the program.
+  /// Waits until a request or a gather completes. The one wait of the program.
   virtual void wait() = 0;
 
   /// Counts since the last call.

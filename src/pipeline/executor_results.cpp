@@ -1,0 +1,99 @@
+#include "strait/pipeline/executor.hpp"
+
+#include <cmath>
+
+// What ranks tell each other of steps and evaluations.
+
+namespace strait::pipeline {
+namespace {
+
+using enum ActionKind;
+
+double mean_loss(const std::vector<RankRecord>& records, std::int64_t tokens) {
+  double loss = 0.0;
+  for (const RankRecord& record : records) loss += record.loss;
+  return loss / static_cast<double>(tokens);
+}
+
+}  // namespace
+
+template <class T>
+bool Executor<T>::reduce(const Action& action) {
+  if (reduction_.under_way() == 0) reduction_.start(own_record(action));
+  const auto records = reduction_.finish();
+  if (!records) return false;
+
+  if (action.kind == norm_reduce) set_result(info_.step, *records);
+  if (mode_ == Mode::evaluation) evaluated_loss_ = mean_loss(*records, tokens(micro_batches_));
+  if (mode_ == Mode::next_token) next_token_ = records->back().token;
+  return true;
+}
+
+/// Each stage clips and checks its gradients alone; what it found travels while the pipeline goes on.
+template <class T>
+void Executor<T>::hand_in(const Action& action) {
+  const RankRecord record = own_record(action);
+  own_norm_ = std::sqrt(record.sums_of_squares.front());
+  own_finite_ = std::isfinite(own_norm_) && std::isfinite(record.loss);
+  reports_.start(record);
+  reported_.push_back(info_.step);
+}
+
+template <class T>
+RankRecord Executor<T>::own_record(const Action& action) {
+  if (action.kind == loss_reduce) return {.loss = loss_sum_, .token = next_token_, .sums_of_squares = {}};
+  RankRecord record{.vote = info_.vote ? info_.vote() : 0, .sums_of_squares = {}};
+  for (StageUnit<T>& unit : units_) {
+    unit.project_gradients();
+    record.sums_of_squares.push_back(unit.gradient_sum_of_squares());
+    if (unit.is_last()) record.loss = unit.stage().take_loss();
+  }
+  return record;
+}
+
+template <class T>
+void Executor<T>::set_result(std::int64_t step, const std::vector<RankRecord>& records) {
+  result_ = StepResult();
+  result_.step = step;
+  double sum_of_squares = 0.0;
+  std::vector<double> of_ranks(records.size());
+  // In the order of the stages, so that ranks with several chunks add up as one rank per stage does.
+  for (std::size_t chunk = 0; chunk < units_.size(); ++chunk) {
+    for (std::size_t rank = 0; rank < records.size(); ++rank) {
+      sum_of_squares += records[rank].sums_of_squares[chunk];
+      of_ranks[rank] += records[rank].sums_of_squares[chunk];
+    }
+  }
+  for (std::size_t rank = 0; rank < records.size(); ++rank) {
+    result_.rank_gradient_norms.push_back(std::sqrt(of_ranks[rank]));
+    result_.votes.push_back(records[rank].vote);
+  }
+  result_.loss = mean_loss(records, tokens(setup_.micro_batches));
+  result_.gradient_norm = std::sqrt(sum_of_squares);
+  result_.finite = std::isfinite(result_.loss) && std::isfinite(result_.gradient_norm);
+  results_.push_back(result_);
+}
+
+/// Makes results of reports until `left` are under way; false where the oldest is not here.
+template <class T>
+bool Executor<T>::collect(std::size_t left) {
+  while (reports_.under_way() > left) {
+    const auto records = reports_.finish();
+    if (!records) return false;
+    set_result(reported_.front(), *records);
+    reported_.pop_front();
+  }
+  return true;
+}
+
+#define STRAIT_INSTANTIATE(T)                                                          \
+  template bool Executor<T>::reduce(const Action&);                                    \
+  template void Executor<T>::hand_in(const Action&);                                   \
+  template RankRecord Executor<T>::own_record(const Action&);                          \
+  template void Executor<T>::set_result(std::int64_t, const std::vector<RankRecord>&); \
+  template bool Executor<T>::collect(std::size_t);
+STRAIT_INSTANTIATE(float)
+STRAIT_INSTANTIATE(double)
+#undef STRAIT_INSTANTIATE
+
+}  // namespace strait::pipeline

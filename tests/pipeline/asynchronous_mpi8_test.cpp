@@ -1,0 +1,1 @@
+#include "asynchronous_mpi.hpp"
