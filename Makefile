@@ -41,7 +41,8 @@ perf: deps
 
 # The deck reference, from the code that reads the deck; these overrides make it read the keys of every component. The
 # keys that other codecs have instead are the last rows.
-ALL_KEYS := --set optimizer.name=muon --set codec.name=mapl --set codec.rank=40
+ALL_KEYS := --set optimizer.name=muon --set codec.name=mapl --set codec.rank=40 --set pipeline.schedule=pipedream \
+  --set training.sequences_per_step=2
 CODEWORDS := --set codec.rvq.groups=8 --set codec.rvq.rounds=2 --set codec.rvq.codewords=256
 
 docs: build

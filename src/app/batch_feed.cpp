@@ -5,7 +5,9 @@
 namespace strait::app {
 
 BatchFeed::BatchFeed(const Settings& settings)
-    : micro_batch_(settings.training.micro_batch), context_(settings.model.context) {
+    : micro_batch_(settings.training.micro_batch),
+      micro_batches_(settings.training.micro_batches()),
+      context_(settings.model.context) {
   train_ = std::make_unique<data::TokenStream>(
       data::TokenStream::open(settings.data, settings.data.train, settings.model.vocab));
   train_sampler_.emplace(*train_, settings.data.order, settings.run.seed,
@@ -19,7 +21,11 @@ BatchFeed::BatchFeed(const Settings& settings)
 }
 
 pipeline::BatchSource BatchFeed::training(const ExecutionSpace& exec, std::int64_t step) {
-  return source(exec, *train_sampler_, step);
+  return [=, this](pipeline::BatchRequest request) {
+    const std::int64_t of_step = step + request.micro_batch / micro_batches_;
+    request.micro_batch %= micro_batches_;
+    source(exec, *train_sampler_, of_step)(request);
+  };
 }
 
 pipeline::BatchSource BatchFeed::validation(const ExecutionSpace& exec) {

@@ -42,7 +42,9 @@ std::string describe_run(const Settings& settings, const codec::Codec<T>& codec)
        fmt::format("{} steps, {}tokens ({:.1f} per parameter), {}FLOP", settings.run.steps,
                    with_prefix(tokens * steps), tokens * steps / static_cast<double>(model.parameters()),
                    with_prefix(tokens * steps * model.flops_per_token())));
-  line("schedule", fmt::format("{}, {} stages{}", setup.schedule, setup.ranks(),
+  line("schedule", fmt::format("{}{}, {} stages{}", setup.schedule,
+                               setup.schedule == "pipedream" ? fmt::format(" ({})", setup.weight_versions) : "",
+                               setup.ranks(),
                                setup.chunks > 1 ? fmt::format(" of {} runs of layers", setup.chunks) : ""));
 
   for (int rank = 0; rank < setup.ranks(); ++rank) {
@@ -55,9 +57,12 @@ std::string describe_run(const Settings& settings, const codec::Codec<T>& codec)
       parameters += model::stage_layout(model, setup.spans[stage]).size();
       bytes += pipeline::StageUnit<T>::bytes_needed(setup, plan, stage, codec);
     }
-    line(fmt::format("stage {}", rank), fmt::format("{}, {}parameters, {} micro-batches in flight, {}", spans,
-                                                    with_prefix(static_cast<double>(parameters)), in_flight,
-                                                    bytes_text(static_cast<double>(bytes))));
+    const int versions = plan.weight_copies(rank);
+    line(fmt::format("stage {}", rank),
+         fmt::format("{}, {}parameters{}, {} micro-batches in flight, {}", spans,
+                     with_prefix(static_cast<double>(parameters)),
+                     versions > 1 ? fmt::format(", {} versions of weights", versions) : "", in_flight,
+                     bytes_text(static_cast<double>(bytes))));
   }
   for (int boundary = 0; boundary + 1 < setup.stages(); ++boundary) {
     const auto shape = pipeline::boundary_shape(setup, boundary, 1);

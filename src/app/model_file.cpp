@@ -4,6 +4,7 @@
 #include "strait/core/communicator.hpp"
 #include "strait/io/hdf5.hpp"
 #include "strait/model/parameter_io.hpp"
+#include "strait/pipeline/in_flight.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -155,6 +156,7 @@ void save_model(const ExecutionSpace& exec, MPI_Comm communicator, const std::st
       }
       for (auto& executor : executors) {
         for (auto& unit : executor->units()) save_unit(exec, root, unit);
+        if (executor->asynchronous()) pipeline::save_in_flight(*executor, root.require_group("pipeline"));
       }
       file.close();
     });
@@ -182,9 +184,24 @@ RunState load_model(const ExecutionSpace& exec, const std::string& path, Executo
   return state;
 }
 
+template <class T>
+bool load_in_flight(const std::string& path, Executors<T>& executors, std::int64_t step,
+                    bool same_micro_batches) {
+  const auto file = io::File::open(path);
+  const auto root = file.root();
+  const bool present = same_micro_batches && root.is_group("pipeline");
+  bool resumed = present;
+  for (auto& executor : executors) {
+    resumed = present && pipeline::load_in_flight(*executor, root.group("pipeline"), step);
+    if (!resumed) executor->begin_at(step, step);
+  }
+  return resumed;
+}
+
 #define STRAIT_INSTANTIATE(T)                                                                       \
   template void save_model<T>(const ExecutionSpace&, MPI_Comm, const std::string&, const RunState&, \
                               Executors<T>&);                                                       \
+  template bool load_in_flight<T>(const std::string&, Executors<T>&, std::int64_t, bool);           \
   template RunState load_model<T>(const ExecutionSpace&, const std::string&, Executors<T>&,         \
                                   std::vector<std::string>&);
 STRAIT_INSTANTIATE(float)

@@ -3,7 +3,7 @@
 #include "strait/app/agreement.hpp"
 #include "strait/core/communicator.hpp"
 
-#include <array>
+#include <algorithm>
 #include <cstdio>
 
 namespace strait::app {
@@ -52,6 +52,19 @@ std::vector<std::string> changed_keys(const Deck& deck, const std::string& store
                                 or_absent(difference.after)));
   }
   return lines;
+}
+
+bool same_micro_batches(const Deck& deck, const std::string& stored) {
+  const auto differences = deck.differences(stored);
+  return std::none_of(differences.begin(), differences.end(), [](const DeckDifference& difference) {
+    const std::string& key = difference.key;
+    const auto in = [&key](std::string_view prefix) { return key.starts_with(prefix); };
+    // One rank may emulate the stages of several: their number is compared elsewhere.
+    const bool of_ranks = key == "pipeline.stages" || key == "pipeline.emulate_stages";
+    const bool of_updates =
+        in("optimizer.") || in("training.validation") || key == "codec.diagnostics_interval";
+    return shapes_training(key) && !of_ranks && !of_updates;
+  });
 }
 
 }  // namespace strait::app

@@ -1,8 +1,43 @@
 #include "strait/app/settings.hpp"
 
 #include "strait/data/tokenizer.hpp"
+#include "strait/pipeline/schedule.hpp"
 
 namespace strait::app {
+
+namespace {
+
+/// What the rest of a deck must be for updates that do not wait for the pipeline to drain.
+void check_asynchronous(const Deck& deck, const Settings& settings) {
+  const auto& pipeline = settings.pipeline;
+  const auto& training = settings.training;
+  if (settings.model.tie_embeddings) {
+    deck.table("model").reject(
+        "tie_embeddings",
+        fmt::format(
+            "is true, expected false with pipeline.schedule = \"{}\": the two copies of the table would "
+            "be updated from gradients of different ages",
+            pipeline.schedule));
+  }
+  if (pipeline.schedule == "pipedream" && training.micro_batches() != 1) {
+    deck.table("training")
+        .reject("sequences_per_step",
+                fmt::format("is {}, expected micro_batch = {} with pipeline.schedule = "
+                            "\"pipedream\", which updates the weights after every micro-batch",
+                            training.sequences_per_step, training.micro_batch));
+  }
+  if (pipeline.schedule == "2bw" && training.micro_batches() < pipeline.stages) {
+    deck.table("training")
+        .reject("sequences_per_step",
+                fmt::format(
+                    "is {}, {} micro-batches, expected at least {} of {} sequences, as many as stages, with "
+                    "pipeline.schedule = \"2bw\"",
+                    training.sequences_per_step, training.micro_batches(), pipeline.stages,
+                    training.micro_batch));
+  }
+}
+
+}  // namespace
 
 Settings Settings::from_deck(const Deck& deck) {
   Settings settings;
@@ -21,6 +56,7 @@ Settings Settings::from_deck(const Deck& deck) {
                     fmt::format("is {}, expected 0 where data.validation names no file",
                                 settings.training.validation_interval));
   }
+  if (!pipeline::synchronous(settings.pipeline.schedule)) check_asynchronous(deck, settings);
   if (settings.output.sample_tokens > 0) {
     const auto vocabulary = data::make_tokenizer(settings.data.tokenizer)->vocabulary();
     if (vocabulary > settings.model.vocab) {
@@ -43,6 +79,8 @@ pipeline::PipelineSetup Settings::pipeline_setup() const {
   setup.spans = model::split_layers(model, pipeline.virtual_stages(), pipeline.split);
   setup.schedule = pipeline.schedule;
   setup.chunks = pipeline.chunks;
+  setup.weight_versions = pipeline.weight_versions;
+  setup.steps = run.steps;
   setup.sequences = training.micro_batch;
   setup.micro_batches = training.micro_batches();
   setup.recompute = training.recompute;

@@ -39,7 +39,8 @@ StepLog::StepLog(MPI_Comm communicator, int ranks, int boundaries)
 std::size_t StepLog::row_length() const { return first_boundary + per_boundary * boundaries_; }
 
 template <class T>
-void StepLog::add(StepRecord step, pipeline::Pipeline<T>& pipeline, const pipeline::StepResult& result) {
+void StepLog::add(StepRecord step, pipeline::Pipeline<T>& pipeline) {
+  executors_.clear();
   step.boundaries.resize(boundaries_);
   step.stages.resize(ranks_);
   const double step_seconds = step.seconds;
@@ -54,7 +55,7 @@ void StepLog::add(StepRecord step, pipeline::Pipeline<T>& pipeline, const pipeli
     row[input] = statistics.seconds_input;
     row[memory] = static_cast<double>(executor->memory_bytes());
     row[resident] = static_cast<double>(peak_resident_bytes());
-    row[gradient_norm] = result.rank_gradient_norms[executor->transport().rank()];
+    executors_.push_back(executor->transport().rank());
     for (int p = 0; p < boundaries_; ++p) {
       const auto& sent = statistics.sent.boundaries[p];
       double* bytes = row.data() + first_boundary + per_boundary * p;
@@ -66,10 +67,27 @@ void StepLog::add(StepRecord step, pipeline::Pipeline<T>& pipeline, const pipeli
   }
 }
 
+void StepLog::complete(const pipeline::StepResult& result) {
+  StepRecord& step = steps_.at(completed_);
+  ensure(step.step == result.step, "results come in the order of the steps");
+  step.loss = result.loss;
+  step.gradient_norm = result.gradient_norm;
+  double* row = rows_.data() + completed_ * executors_.size() * row_length();
+  for (const int rank : executors_) {
+    row[gradient_norm] = result.rank_gradient_norms[rank];
+    row += row_length();
+  }
+  ++completed_;
+}
+
 std::vector<StepRecord> StepLog::gather() {
-  const std::vector<double> all = gather_rows(communicator_, rows_);
-  rows_.clear();
-  std::vector<StepRecord> steps = std::exchange(steps_, {});
+  const auto last_row = rows_.begin() + completed_ * executors_.size() * row_length();
+  const auto last_step = steps_.begin() + completed_;
+  const std::vector<double> all = gather_rows(communicator_, std::vector<double>(rows_.begin(), last_row));
+  std::vector<StepRecord> steps(steps_.begin(), last_step);
+  rows_.erase(rows_.begin(), last_row);
+  steps_.erase(steps_.begin(), last_step);
+  completed_ = 0;
   if (rank_of(communicator_) != 0) return {};
 
   const int processes = size_of(communicator_);
@@ -135,8 +153,8 @@ std::vector<TraceRecord> gather_trace(MPI_Comm communicator, pipeline::Pipeline<
   return records;
 }
 
-template void StepLog::add<float>(StepRecord, pipeline::Pipeline<float>&, const pipeline::StepResult&);
-template void StepLog::add<double>(StepRecord, pipeline::Pipeline<double>&, const pipeline::StepResult&);
+template void StepLog::add<float>(StepRecord, pipeline::Pipeline<float>&);
+template void StepLog::add<double>(StepRecord, pipeline::Pipeline<double>&);
 template std::vector<TraceRecord> gather_trace<float>(MPI_Comm, pipeline::Pipeline<float>&);
 template std::vector<TraceRecord> gather_trace<double>(MPI_Comm, pipeline::Pipeline<double>&);
 

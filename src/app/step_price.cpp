@@ -66,6 +66,18 @@ pipeline::Profile estimated_profile(const Settings& settings, const pipeline::Pi
   return profile;
 }
 
+/// One step; of an asynchronous pipeline as many as show how it runs once it is full.
+pipeline::Schedule priced_schedule(const pipeline::PipelineSetup& setup) {
+  if (pipeline::synchronous(setup.schedule)) {
+    return pipeline::schedule(setup.schedule, setup.ranks(), setup.micro_batches,
+                              {.tied_embeddings = setup.model.tie_embeddings, .chunks = setup.chunks});
+  }
+  const std::int64_t steps = std::clamp<std::int64_t>(setup.steps, 1, 4 * setup.ranks() + 8);
+  const auto run = pipeline::asynchronous_run(setup.schedule, setup.weight_versions, setup.ranks(),
+                                              setup.micro_batches, steps);
+  return pipeline::asynchronous_schedule(run, 0, steps);
+}
+
 }  // namespace
 
 template <class T>
@@ -73,9 +85,7 @@ StepPrice step_price(const CommandLine& line, const Deck& deck, const Settings& 
                      const codec::Codec<T>& codec) {
   const auto setup = settings.pipeline_setup();
   StepPrice price;
-  price.schedule =
-      pipeline::schedule(setup.schedule, setup.ranks(), setup.micro_batches,
-                         {.tied_embeddings = setup.model.tie_embeddings, .chunks = setup.chunks});
+  price.schedule = priced_schedule(setup);
   pipeline::Profile profile;
   if (line.simulation.profile) {
     profile = load_profile(*line.simulation.profile, deck, settings);

@@ -55,6 +55,16 @@ void Trainer<T>::restart(const std::string& from) {
     const RunState state = load_model<T>(exec_, *path / "model.h5", pipeline_->executors(), notes);
     step_ = first_step_ = state.step;
     tokens_ = state.tokens;
+    if (!pipeline::synchronous(settings_.pipeline.schedule)) {
+      const bool resumed = load_in_flight<T>(*path / "model.h5", pipeline_->executors(), step_,
+                                             same_micro_batches(deck_, state.deck));
+      if (!resumed && is_root()) {
+        notes.push_back(
+            fmt::format("the pipeline begins empty at step {}: the checkpoint holds no micro-batches "
+                        "in flight of this pipeline and data",
+                        step_));
+      }
+    }
     if (!is_root()) return;
     for (auto& line : changed_keys(deck_, state.deck)) notes.push_back(std::move(line));
   });
@@ -145,41 +155,49 @@ void Trainer<T>::train_step() {
     const bool late = settings_.run.time_limit > 0.0 && since_start_.seconds() > settings_.run.time_limit;
     return stop_signal() != 0 || late ? stop : proceed;
   };
-  const pipeline::StepResult result = pipeline_->step(info, feed_->training(exec_, step_));
+  const auto results = pipeline_->train(info, feed_->training(exec_, step_));
   traced_ = traced_ || info.trace;
-  heed(result);
 
   ++step_;
   tokens_ += settings_.tokens_per_step();
   StepRecord record;
-  record.step = step_ - 1;
+  record.step = info.step;
   record.tokens = tokens_;
-  record.loss = result.loss;
   record.learning_rate = info.learning_rate;
-  record.gradient_norm = result.gradient_norm;
   record.seconds = watch.seconds();
   record.tokens_per_second = static_cast<double>(settings_.tokens_per_step()) / record.seconds;
   seconds_training_ += record.seconds;
-  log_.add(std::move(record), *pipeline_, result);
+  log_.add(std::move(record), *pipeline_);
+  heed(results);
 }
 
-/// What the ranks told each other at the end of a step.
+/// What the ranks told each other of steps, at the end of each or, in asynchronous schedules, some steps
+/// later.
 template <class T>
-void Trainer<T>::heed(const pipeline::StepResult& result) {
-  const bool data_is_bad = std::find(result.votes.begin(), result.votes.end(), failed) != result.votes.end();
-  if (data_is_bad || !result.finite) {
-    write_metrics();
-    agree(communicator_, [&] {
-      if (is_root()) metrics_->flush();
-      if (feed_->error()) throw *feed_->error();
-      if (data_is_bad) return;
-      fail(ExitCode::numerical,
-           "strait: step {}: the loss or a gradient is not finite (loss {:g}, gradient norm {:g}); the "
-           "weights are as before this step",
-           step_, result.loss, result.gradient_norm);
-    });
+void Trainer<T>::heed(const std::vector<pipeline::StepResult>& results) {
+  for (const pipeline::StepResult& result : results) {
+    const bool data_is_bad =
+        std::find(result.votes.begin(), result.votes.end(), failed) != result.votes.end();
+    if (data_is_bad || !result.finite) stop_at(result, data_is_bad);
+    log_.complete(result);
+    for (const int vote : result.votes) stopping_ = stopping_ || vote == stop;
   }
-  for (const int vote : result.votes) stopping_ = stopping_ || vote == stop;
+}
+
+template <class T>
+void Trainer<T>::stop_at(const pipeline::StepResult& result, bool data_is_bad) {
+  pipeline_->settle();  // the steps since then are lost
+  write_known_metrics();
+  agree(communicator_, [&] {
+    if (is_root()) metrics_->flush();
+    if (feed_->error()) throw *feed_->error();
+    if (data_is_bad) return;
+    fail(ExitCode::numerical,
+         "strait: step {}: the loss or a gradient is not finite (loss {:g}, gradient norm {:g}); {}",
+         result.step, result.loss, result.gradient_norm,
+         pipeline::synchronous(settings_.pipeline.schedule) ? "the weights are as before this step"
+                                                            : "the last checkpoint is good");
+  });
 }
 
 template <class T>
@@ -211,7 +229,7 @@ void Trainer<T>::validate() {
 template <class T>
 void Trainer<T>::write_checkpoint() {
   if (checkpointed_ == step_) return;
-  write_metrics();
+  write_metrics();  // which settles the pipeline
   const Stopwatch watch;
   std::optional<PendingCheckpoint> pending;
   agree(communicator_, [&] {
@@ -235,6 +253,12 @@ void Trainer<T>::write_checkpoint() {
 
 template <class T>
 void Trainer<T>::write_metrics() {
+  heed(pipeline_->settle());
+  write_known_metrics();
+}
+
+template <class T>
+void Trainer<T>::write_known_metrics() {
   const Stopwatch watch;
   const std::vector<StepRecord> steps = log_.gather();
   const std::vector<TraceRecord> trace =

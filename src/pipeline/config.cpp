@@ -7,8 +7,18 @@ namespace strait::pipeline {
 PipelineConfig PipelineConfig::from_deck(Table table) {
   PipelineConfig config;
   config.stages = table.at_least("stages", table.optional("stages", 1, "runs of layers, one per rank"), 1);
-  config.schedule = table.choice("schedule", {"gpipe", "1f1b", "interleaved", "zb-h1"},
-                                 "order of forwards and backwards in a step");
+  config.schedule =
+      table.choice("schedule", {"gpipe", "1f1b", "interleaved", "zb-h1", "pipedream", "2bw"},
+                   "order of forwards, backwards and updates; the last two never drain the pipeline");
+  if (config.schedule == "pipedream") {
+    config.weight_versions = table.choice("weight_versions", {"stash", "vertical-sync", "none"},
+                                          "weights of a micro-batch (pipedream): those of its forward on "
+                                          "each stage, one version on all stages, "
+                                          "or the newest");
+  } else if (table.has("weight_versions")) {
+    table.reject("weight_versions",
+                 fmt::format("is a key of schedule \"pipedream\"; \"{}\" has none such", config.schedule));
+  }
   config.chunks = table.at_least(
       "chunks",
       table.optional("chunks", 1,

@@ -17,6 +17,7 @@ class BatchFeed {
   /// Opens the token files: Error(ExitCode::io) where one is missing, empty or damaged.
   explicit BatchFeed(const Settings& settings);
 
+  /// Counts micro-batches on into the steps after `step`.
   pipeline::BatchSource training(const ExecutionSpace& exec, std::int64_t step);
   pipeline::BatchSource validation(const ExecutionSpace& exec);
 
@@ -25,7 +26,8 @@ class BatchFeed {
  private:
   pipeline::BatchSource source(const ExecutionSpace& exec, const data::Sampler& sampler, std::int64_t step);
 
-  int micro_batch_;
+  int micro_batch_;    ///< sequences
+  int micro_batches_;  ///< per step
   int context_;
   std::unique_ptr<data::TokenStream> train_;
   std::unique_ptr<data::TokenStream> validation_;

@@ -22,4 +22,7 @@ std::optional<std::filesystem::path> choose_checkpoint(MPI_Comm communicator, Ch
 /// those that say how long a run is and what it writes.
 std::vector<std::string> changed_keys(const Deck& deck, const std::string& stored);
 
+/// Whether micro-batches in flight of a run with the effective deck `stored` mean the same in `deck`.
+bool same_micro_batches(const Deck& deck, const std::string& stored);
+
 }  // namespace strait::app

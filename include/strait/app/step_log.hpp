@@ -33,11 +33,16 @@ class StepLog {
   /// `ranks` of the pipeline, which are this process's alone where it is emulated.
   StepLog(MPI_Comm communicator, int ranks, int boundaries);
 
-  /// What the executors of this process did in a step; `step` is filled but for what comes from other ranks.
+  /// What the executors of this process did in a step; `step` is filled but for what comes from other ranks
+  /// and what its result says.
   template <class T>
-  void add(StepRecord step, pipeline::Pipeline<T>& pipeline, const pipeline::StepResult& result);
+  void add(StepRecord step, pipeline::Pipeline<T>& pipeline);
 
-  /// Steps added since the last call, in order, complete on rank 0 and empty elsewhere. Collective.
+  /// The result of the oldest added step that has none.
+  void complete(const pipeline::StepResult& result);
+
+  /// Steps that have got their results since the last call, in order, complete on rank 0 and empty elsewhere.
+  /// Collective.
   std::vector<StepRecord> gather();
 
   const std::vector<RankTotals>& ranks() const { return rank_totals_; }               ///< on rank 0
@@ -51,7 +56,9 @@ class StepLog {
   int ranks_;
   int boundaries_;
   std::vector<StepRecord> steps_;
-  std::vector<double> rows_;  ///< [steps, executors of this process, row_length()]
+  std::vector<double> rows_;    ///< [steps, executors of this process, row_length()]
+  std::vector<int> executors_;  ///< ranks of the pipeline in this process
+  std::size_t completed_ = 0;   ///< of `steps_`
   std::vector<RankTotals> rank_totals_;
   std::vector<BoundaryTotals> boundary_totals_;
 };

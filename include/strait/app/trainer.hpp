@@ -32,10 +32,12 @@ class Trainer {
   void restart(const std::string& from);
   void open_metrics();
   void train_step();
-  void heed(const pipeline::StepResult& result);
+  void heed(const std::vector<pipeline::StepResult>& results);
+  void stop_at(const pipeline::StepResult& result, bool data_is_bad);
   void validate();
   void write_checkpoint();
   void write_metrics();
+  void write_known_metrics();
   void write_diagnostics();
   void print_report();
 
