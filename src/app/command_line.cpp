@@ -2,6 +2,7 @@
 
 #include "strait/core/error.hpp"
 #include "strait/core/version.hpp"
+#include "strait/pipeline/machine.hpp"
 
 #include <CLI/CLI.hpp>
 #include <fmt/ranges.h>
@@ -18,17 +19,17 @@ void add_deck(CLI::App& app, CommandLine& line) {
       ->allow_extra_args(false);
 }
 
-/// What a simulation is priced from.
+/// What a simulation or a plan is priced from.
 void add_price(CLI::App& app, SimulationOptions& simulation) {
   CLI::Option* profile = app.add_option("--profile", simulation.profile,
-                                        "simulate with the costs that `strait profile` measured")
+                                        "costs that `strait profile` measured; otherwise estimated")
                              ->type_name("FILE.h5");
   app.add_option("--rate", simulation.rate, "FLOP/s of a rank, where there is no profile")
       ->type_name("R")
       ->capture_default_str()
       ->check(CLI::PositiveNumber)
       ->excludes(profile);
-  app.add_option("--machine", simulation.machine, "simulate the ranks and links of this machine")
+  app.add_option("--machine", simulation.machine, "ranks and links, as in inputs/machines")
       ->type_name("FILE.toml");
 }
 
@@ -41,6 +42,29 @@ CLI::App& add_command(CLI::App& cli, CommandLine& line, Command command, const c
   add_deck(app, line);
   app.callback([&line, command] { line.command = command; });
   return app;
+}
+
+void add_plan(CLI::App& cli, CommandLine& line) {
+  CLI::App& app = add_command(cli, line, Command::plan, "plan",
+                              "choose cuts and replicas of the stages; print them with a prediction");
+  PlanOptions& plan = line.plan;
+  add_price(app, line.simulation);
+  app.add_option("--ranks", plan.ranks, "equal ranks, where there is no machine; otherwise the deck's stages")
+      ->type_name("N")
+      ->check(CLI::Range(1, pipeline::most_ranks))
+      ->excludes(app.get_option("--machine"));
+  app.add_option("--replicas", plan.replicas, "ranks of each stage, as 3,2,1: plans the cuts alone")
+      ->type_name("N,...")
+      ->delimiter(',')
+      ->check(CLI::Range(1, pipeline::most_ranks));
+  app.add_option("--goal", plan.goal, "least time of a step, or of the busiest rank or link as in the paper")
+      ->type_name("step|bottleneck")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"step", "bottleneck"}));
+  app.add_option("--sync", plan.sync, "how all-reduces and links are priced: as a ring's or as in the paper")
+      ->type_name("ring|paper")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"ring", "paper"}));
 }
 
 void add_simulate(CLI::App& cli, CommandLine& line) {
@@ -93,6 +117,7 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
               "measure what the layers, a boundary and the link cost, for the planner and the simulator")
       .add_option("--output", line.output, "file to write, instead of profile.h5 in output.directory")
       ->type_name("FILE.h5");
+  add_plan(cli, line);
   add_simulate(cli, line);
   try {
     cli.parse(argc, argv);

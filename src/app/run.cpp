@@ -2,6 +2,7 @@
 
 #include "strait/app/agreement.hpp"
 #include "strait/app/dry_run.hpp"
+#include "strait/app/plan_command.hpp"
 #include "strait/app/profile_command.hpp"
 #include "strait/app/simulate_command.hpp"
 #include "strait/app/step_price.hpp"
@@ -65,6 +66,7 @@ ExitCode run_deck(const CommandLine& line, const Deck& deck, const Settings& set
     if (line.print_deck) answer += deck.effective();
     if (line.deck_reference) answer += deck.reference();
     if (line.dry_run) answer += describe_run<T>(settings, *codec);
+    if (line.command == Command::plan) answer += plan_command<T>(line, deck, settings, *codec);
     if (rank_of(communicator) == 0) answer += simulated<T>(line, deck, settings, *codec);
     if (trains) {
       settings.pipeline_setup();  // refuses a split that cannot be

@@ -1,5 +1,6 @@
 #include "strait/app/settings.hpp"
 
+#include "strait/app/plan_task.hpp"
 #include "strait/data/tokenizer.hpp"
 #include "strait/pipeline/schedule.hpp"
 
@@ -47,6 +48,10 @@ Settings Settings::from_deck(const Deck& deck) {
   settings.training = TrainingConfig::from_deck(deck.table("training"));
   settings.optimizer = optim::OptimizerConfig::from_deck(deck.table("optimizer"));
   settings.pipeline = pipeline::PipelineConfig::from_deck(deck.table("pipeline"));
+  settings.profile =
+      deck.table("pipeline")
+          .optional("profile", "",
+                    "file of strait profile that split = \"auto\" balances the stages by; empty: by FLOPs");
   settings.checkpoint = CheckpointConfig::from_deck(deck.table("checkpoint"));
   settings.output = OutputConfig::from_deck(deck.table("output"));
 
@@ -76,7 +81,10 @@ pipeline::PipelineSetup Settings::pipeline_setup() const {
   }
   pipeline::PipelineSetup setup;
   setup.model = model;
-  setup.spans = model::split_layers(model, pipeline.virtual_stages(), pipeline.split);
+  const bool by_profile = pipeline.split.empty() && !profile.empty();
+  setup.spans =
+      model::split_layers(model, pipeline.virtual_stages(),
+                          by_profile ? profiled_split(*this, read_profile(profile, *this)) : pipeline.split);
   setup.schedule = pipeline.schedule;
   setup.chunks = pipeline.chunks;
   setup.weight_versions = pipeline.weight_versions;

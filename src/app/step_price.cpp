@@ -1,70 +1,15 @@
 #include "strait/app/step_price.hpp"
 
-#include "strait/app/profile_command.hpp"
+#include "strait/app/plan_task.hpp"
 #include "strait/app/units_text.hpp"
+#include "strait/pipeline/estimated_profile.hpp"
 #include "strait/pipeline/simulation_costs.hpp"
-#include "strait/pipeline/stage_unit.hpp"
 
 #include <algorithm>
 #include <limits>
 
 namespace strait::app {
 namespace {
-
-/// Refuses a profile that was not taken of this deck's model, micro-batch and codec.
-void check_profile(const std::string& path, const pipeline::Profile& profile, const Deck& deck,
-                   const Settings& settings) {
-  const std::string model = profiled_model(settings);
-  if (profile.model != model) {
-    fail(ExitCode::deck, "{}: is a profile of {}; the deck has {}", path, profile.model, model);
-  }
-  if (profile.sequences != settings.training.micro_batch) {
-    fail(ExitCode::deck, "{}: is a profile of micro-batches of {} sequences; [training] micro_batch is {}",
-         path, profile.sequences, settings.training.micro_batch);
-  }
-  for (const DeckDifference& difference : deck.differences(profile.deck)) {
-    if (!difference.key.starts_with("codec.") || difference.key == "codec.diagnostics_interval") continue;
-    fail(ExitCode::deck, "{}: is a profile with {} = {}; the deck has {}", path, difference.key,
-         difference.before.empty() ? "(absent)" : difference.before,
-         difference.after.empty() ? "(absent)" : difference.after);
-  }
-}
-
-pipeline::Profile load_profile(const std::string& path, const Deck& deck, const Settings& settings) {
-  const pipeline::Profile profile = pipeline::Profile::load(io::File::open(path).root());
-  check_profile(path, profile, deck, settings);
-  return profile;
-}
-
-/// Layers by their FLOPs, a backward as two forwards.
-template <class T>
-pipeline::Profile estimated_profile(const Settings& settings, const pipeline::PipelineSetup& setup,
-                                    const codec::Codec<T>& codec, double flops_per_second) {
-  const model::LlamaConfig& model = settings.model;
-  const auto tokens = static_cast<double>(setup.sequences) * model.context;
-  const double head = 2.0 * model.vocab * model.hidden;
-  const double block = (model.flops_per_token() / 3.0 - head) / model.layers;
-  const auto layer = [&](double flops) {
-    const pipeline::Timing pass = {.median = flops * tokens / flops_per_second};
-    pipeline::LayerProfile layer;
-    layer.forward = layer.backward_input = layer.backward_weight = pass;
-    return layer;
-  };
-  pipeline::Profile profile;
-  profile.layers.assign(model.layers + 2, layer(block));
-  profile.layers.front() = layer(0.0);
-  profile.layers.front().parameter_bytes =
-      std::int64_t{model.vocab} * model.hidden * static_cast<std::int64_t>(sizeof(T));
-  profile.layers.back() = layer(head);
-  if (setup.stages() > 1) {
-    const auto bounds = codec.bounds(pipeline::boundary_shape(setup, 0, 1));
-    profile.boundary.bytes_forward = bounds.forward;
-    profile.boundary.bytes_backward = bounds.backward;
-    profile.boundary.bytes_sync_up = static_cast<double>(bounds.sync_up);
-    profile.boundary.bytes_sync_down = static_cast<double>(bounds.sync_down);
-  }
-  return profile;
-}
 
 /// One step; of an asynchronous pipeline as many as show how it runs once it is full.
 pipeline::Schedule priced_schedule(const pipeline::PipelineSetup& setup) {
@@ -88,10 +33,10 @@ StepPrice step_price(const CommandLine& line, const Deck& deck, const Settings& 
   price.schedule = priced_schedule(setup);
   pipeline::Profile profile;
   if (line.simulation.profile) {
-    profile = load_profile(*line.simulation.profile, deck, settings);
+    profile = read_profile(*line.simulation.profile, settings, &deck);
     price.source = "profile " + *line.simulation.profile;
   } else {
-    profile = estimated_profile<T>(settings, setup, codec, line.simulation.rate);
+    profile = pipeline::estimated_profile<T>(setup, codec, line.simulation.rate);
     price.source = fmt::format("FLOPs at {}FLOP/s", with_prefix(line.simulation.rate));
   }
   price.costs = pipeline::simulation_costs(profile, setup.spans, setup.model.tie_embeddings);

@@ -1,6 +1,6 @@
 #include "strait/model/config.hpp"
 
-#include "costs.hpp"
+#include "strait/model/costs.hpp"
 
 namespace strait::model {
 

@@ -1,7 +1,7 @@
 #include "strait/core/error.hpp"
 #include "strait/model/config.hpp"
 
-#include "costs.hpp"
+#include "strait/model/costs.hpp"
 
 #include <algorithm>
 #include <iterator>

@@ -1,6 +1,7 @@
 #include "strait/pipeline/profiler.hpp"
 
 #include "lap_stage.hpp"
+#include "layer_kinds.hpp"
 #include "layer_update.hpp"
 #include "repetition.hpp"
 
@@ -10,14 +11,7 @@
 namespace strait::pipeline {
 namespace {
 
-using model::ParameterLayout;
-using model::StageSpan;
-
 constexpr int most_blocks = 4;
-
-/// Layers of one kind have equal shapes.
-enum Kind { table, block, head };
-constexpr int kinds = 3;
 
 /// Repeated laps by kind.
 struct Samples {
@@ -29,51 +23,6 @@ struct Samples {
     of[head].push_back(laps.back());
   }
   Timing operator[](int kind) const { return summary(of[kind]); }
-};
-
-bool in_a_block(const model::ParameterInfo& info) { return info.name.starts_with("model.layers."); }
-
-/// The parameters of the one block of `span`, or all others.
-ParameterLayout part(const model::LlamaConfig& config, const StageSpan& span, bool of_block) {
-  ParameterLayout out;
-  const ParameterLayout layout = model::stage_layout(config, span);
-  for (const model::ParameterInfo& info : layout.entries()) {
-    if (in_a_block(info) == of_block) out.add(info.name, info.role, info.rows, info.columns, info.shared);
-  }
-  return out;
-}
-
-std::array<ParameterLayout, kinds> layouts(const model::LlamaConfig& config) {
-  return {part(config, {0, 1, true, false}, false), part(config, {0, 1, false, false}, true),
-          part(config, {0, 1, false, true}, false)};
-}
-
-template <class T>
-class Memory {
- public:
-  explicit Memory(const PipelineSetup& setup) : setup_(setup) {}
-
-  /// Of a slot; all but a block's belongs to the ends of a stage.
-  std::int64_t table() const { return slot({0, 1, true, false}) - block(); }
-  std::int64_t block() const { return slot({0, 2, false, false}) - slot({0, 1, false, false}); }
-  std::int64_t head() const { return slot({0, 1, false, true}) - slot({0, 1, false, false}); }
-
-  std::int64_t workspace() const {
-    const StageSpan span = {0, 1, true, true};
-    const auto parameters = 2 * model::stage_layout(setup_.model, span).size();
-    return bytes(span, 1) - slot(span) - parameters * static_cast<std::int64_t>(sizeof(T));
-  }
-
- private:
-  std::int64_t bytes(const StageSpan& span, int slots) const {
-    model::LlamaConfig config = setup_.model;
-    config.layers = std::max(config.layers, 2);
-    return model::Stage<T>::bytes_needed(
-        config, span, {.sequences = setup_.sequences, .slots = slots, .recompute = setup_.recompute});
-  }
-  std::int64_t slot(const StageSpan& span) const { return bytes(span, 2) - bytes(span, 1); }
-
-  const PipelineSetup& setup_;
 };
 
 Timing scaled(const Timing& timing, double factor) {
@@ -156,30 +105,16 @@ void measure_layers(const ExecutionSpace& exec, const PipelineSetup& setup, cons
   const int blocks = std::min(setup.model.layers, most_blocks);
   const Passes passes = measure_passes<T>(exec, setup, blocks, effort);
   const auto updates = measure_updates<T>(exec, setup, blocks, effort);
-  const auto of = layouts(setup.model);
-  const Memory<T> memory(setup);
-  const std::array activations = {memory.table(), memory.block(), memory.head()};
-  const auto add = [&](Kind kind, std::string name) {
-    const std::int64_t bytes = of[kind].size() * static_cast<std::int64_t>(sizeof(T));
-    profile.layers.push_back({.name = std::move(name),
-                              .forward = passes.forward[kind],
-                              .backward_input = passes.backward_input[kind],
-                              .backward_weight = passes.backward_weight[kind],
-                              .update = updates[kind],
-                              .parameter_bytes = bytes,
-                              .state_bytes = bytes + optim::state_bytes_needed<T>(setup.optimizer, of[kind]),
-                              .activation_bytes = activations[kind],
-                              .output_bytes = kind == head ? 0
-                                                           : std::int64_t{setup.sequences} *
-                                                                 setup.model.context * setup.model.hidden *
-                                                                 static_cast<std::int64_t>(sizeof(T))});
-  };
-  profile.layers.clear();
-  add(table, "model.embed_tokens");
-  for (int i = 0; i < setup.model.layers; ++i) add(block, fmt::format("model.layers.{}", i));
-  add(head, "lm_head");
+  size_layers<T>(setup, profile);
+  for (std::size_t i = 0; i < profile.layers.size(); ++i) {
+    LayerProfile& layer = profile.layers[i];
+    const Kind kind = kind_of(i, profile.layers.size());
+    layer.forward = passes.forward[kind];
+    layer.backward_input = passes.backward_input[kind];
+    layer.backward_weight = passes.backward_weight[kind];
+    layer.update = updates[kind];
+  }
   profile.blocks_measured = blocks;
-  profile.workspace_bytes = memory.workspace();
 }
 
 template void measure_layers<float>(const ExecutionSpace&, const PipelineSetup&, const Effort&, Profile&);

@@ -2,6 +2,7 @@
 // strait DECK.toml [--set table.key=value]... [--restart latest|PATH] [--output DIR] [--dry-run]
 // [--print-deck] ...
 // strait profile DECK.toml [--set table.key=value]... [--output FILE.h5]
+// strait plan DECK.toml [--set table.key=value]... [--profile FILE.h5] [--machine FILE.toml] [--ranks N] ...
 // strait simulate DECK.toml [--set table.key=value]... [--profile FILE.h5] [--bandwidth BIT/S]... ...
 
 #include <optional>
@@ -11,9 +12,9 @@
 namespace strait::app {
 
 /// What to do with the deck: a subcommand's name, or training without one.
-enum class Command { train, profile, simulate };
+enum class Command { train, profile, plan, simulate };
 
-/// Of `strait simulate` and of dry runs.
+/// Of `strait simulate`, of dry runs and, in its first three, of `strait plan`.
 struct SimulationOptions {
   std::optional<std::string> profile;  ///< file; otherwise estimated
   double rate = 1e14;                  ///< FLOP/s of a rank, without a profile
@@ -22,6 +23,14 @@ struct SimulationOptions {
   std::optional<double> latency;       ///< seconds
   bool half_duplex = false;
   double speed = 1.0;  ///< of these ranks, relative to the profiled one
+};
+
+/// Of `strait plan`, beside what it is priced from.
+struct PlanOptions {
+  int ranks = 0;              ///< equal ones, without a machine; 0: as many as the deck has stages
+  std::vector<int> replicas;  ///< per stage; empty: planned
+  std::string goal = "step";  ///< or "bottleneck"
+  std::string sync = "ring";  ///< or "paper"
 };
 
 struct CommandLine {
@@ -33,6 +42,7 @@ struct CommandLine {
   bool dry_run = false;
   std::optional<std::string> trace;  ///< file for the measured or simulated actions of a step
   SimulationOptions simulation;
+  PlanOptions plan;
   bool print_deck = false;
   bool deck_reference = false;
   std::string text;  ///< the command as typed

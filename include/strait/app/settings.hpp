@@ -15,6 +15,7 @@ struct Settings {
   TrainingConfig training;
   optim::OptimizerConfig optimizer;
   pipeline::PipelineConfig pipeline;
+  std::string profile;  ///< file that split = "auto" balances the stages by; empty: by FLOPs
   CheckpointConfig checkpoint;
   OutputConfig output;
 

@@ -23,6 +23,10 @@ struct Effort {
   int most = 200;
 };
 
+/// Fills `profile.layers` but for their seconds, and what a stage and a micro-batch hold.
+template <class T>
+void size_layers(const PipelineSetup& setup, Profile& profile);
+
 /// Fills `profile.layers`, `blocks_measured` and `workspace_bytes` for micro-batches of random tokens. One
 /// stage with the table, the head and a few of the blocks runs forwards and backwards; the time between two
 /// layers is read where messages would move. The fused backward is what is timed. Its halves, which only
