@@ -55,6 +55,13 @@ Settings Settings::from_deck(const Deck& deck) {
   settings.checkpoint = CheckpointConfig::from_deck(deck.table("checkpoint"));
   settings.output = OutputConfig::from_deck(deck.table("output"));
 
+  if (settings.optimizer.delay_compensation > 0.0) {
+    deck.table("optimizer")
+        .reject("delay_compensation",
+                fmt::format("is {}, expected 0 with pipeline.schedule = \"{}\", whose "
+                            "gradients are of the present weights",
+                            settings.optimizer.delay_compensation, settings.pipeline.schedule));
+  }
   const auto training = deck.table("training");
   if (settings.training.validation_interval > 0 && settings.data.validation.empty()) {
     training.reject("validation_interval",

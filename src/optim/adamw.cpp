@@ -46,7 +46,7 @@ AdamW<T>::AdamW(const OptimizerConfig& config, const model::ParameterLayout& lay
 
 template <class T>
 void AdamW<T>::update(const ExecutionSpace& exec, const Vector<T>& weights, ConstVector<T> gradients,
-                      const UpdateInfo& info) {
+                      const UpdateInfo& info, ConstVector<T>) {
   const Region region("strait::optim::adamw");
   ++step_;
   for (const auto& run : runs_) {

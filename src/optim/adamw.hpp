@@ -20,7 +20,7 @@ class AdamW : public Optimizer<T> {
   AdamW(const OptimizerConfig& config, const model::ParameterLayout& layout, RoleFilter chosen = every_role);
 
   void update(const ExecutionSpace& exec, const Vector<T>& weights, ConstVector<T> gradients,
-              const UpdateInfo& info) override;
+              const UpdateInfo& info, ConstVector<T> then) override;
 
   std::int64_t state_bytes() const override { return bytes_of(state_layout_); }
   static std::int64_t state_bytes_needed(const model::ParameterLayout& layout,

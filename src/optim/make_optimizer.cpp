@@ -1,10 +1,14 @@
 #include "adamw.hpp"
+#include "delayed.hpp"
 #include "muon.hpp"
 
+#include <utility>
+
 namespace strait::optim {
+namespace {
 
 template <class T>
-std::unique_ptr<Optimizer<T>> make_optimizer(const OptimizerConfig& config,
+std::unique_ptr<Optimizer<T>> make_undelayed(const OptimizerConfig& config,
                                              const model::ParameterLayout& layout) {
   if (config.name == "muon") return std::make_unique<Muon<T>>(config, layout);
   ensure(config.name == "adamw", "an optimiser that the deck would have refused");
@@ -12,18 +16,35 @@ std::unique_ptr<Optimizer<T>> make_optimizer(const OptimizerConfig& config,
 }
 
 template <class T>
-std::int64_t state_bytes_needed(const OptimizerConfig& config, const model::ParameterLayout& layout) {
+std::int64_t undelayed_state_bytes(const OptimizerConfig& config, const model::ParameterLayout& layout) {
   if (config.name == "muon") return Muon<T>::state_bytes_needed(layout);
   ensure(config.name == "adamw", "an optimiser that the deck would have refused");
   return AdamW<T>::state_bytes_needed(layout);
 }
 
-template std::int64_t state_bytes_needed<float>(const OptimizerConfig&, const model::ParameterLayout&);
-template std::int64_t state_bytes_needed<double>(const OptimizerConfig&, const model::ParameterLayout&);
+}  // namespace
 
-template std::unique_ptr<Optimizer<float>> make_optimizer(const OptimizerConfig&,
-                                                          const model::ParameterLayout&);
-template std::unique_ptr<Optimizer<double>> make_optimizer(const OptimizerConfig&,
-                                                           const model::ParameterLayout&);
+template <class T>
+std::unique_ptr<Optimizer<T>> make_optimizer(const OptimizerConfig& config,
+                                             const model::ParameterLayout& layout, const StageDelay& delay) {
+  auto optimizer = make_undelayed<T>(config, layout);
+  if (!Delayed<T>::is_needed(config, delay)) return optimizer;
+  return std::make_unique<Delayed<T>>(std::move(optimizer), config, layout, delay);
+}
+
+template <class T>
+std::int64_t state_bytes_needed(const OptimizerConfig& config, const model::ParameterLayout& layout,
+                                const StageDelay& delay) {
+  return undelayed_state_bytes<T>(config, layout) + Delayed<T>::state_bytes_needed(config, layout, delay);
+}
+
+#define STRAIT_INSTANTIATE(T)                                                                        \
+  template std::unique_ptr<Optimizer<T>> make_optimizer<T>(                                          \
+      const OptimizerConfig&, const model::ParameterLayout&, const StageDelay&);                     \
+  template std::int64_t state_bytes_needed<T>(const OptimizerConfig&, const model::ParameterLayout&, \
+                                              const StageDelay&);
+STRAIT_INSTANTIATE(float)
+STRAIT_INSTANTIATE(double)
+#undef STRAIT_INSTANTIATE
 
 }  // namespace strait::optim

@@ -38,7 +38,7 @@ Muon<T>::Muon(const OptimizerConfig& config, const model::ParameterLayout& layou
 
 template <class T>
 void Muon<T>::update(const ExecutionSpace& exec, const Vector<T>& weights, ConstVector<T> gradients,
-                     const UpdateInfo& info) {
+                     const UpdateInfo& info, ConstVector<T>) {
   const Region region("strait::optim::muon");
   const double rate = config_.matrix_fraction * info.learning_rate;
   int index = 0;
@@ -57,7 +57,7 @@ void Muon<T>::update(const ExecutionSpace& exec, const Vector<T>& weights, Const
   }
   UpdateInfo rest = info;
   rest.learning_rate = config_.vector_fraction * info.learning_rate;
-  rest_.update(exec, weights, gradients, rest);
+  rest_.update(exec, weights, gradients, rest, {});
 }
 
 template <class T>

@@ -21,7 +21,7 @@ class Muon : public Optimizer<T> {
   Muon(const OptimizerConfig& config, const model::ParameterLayout& layout);
 
   void update(const ExecutionSpace& exec, const Vector<T>& weights, ConstVector<T> gradients,
-              const UpdateInfo& info) override;
+              const UpdateInfo& info, ConstVector<T> then) override;
 
   std::int64_t state_bytes() const override { return state_bytes_needed(layout_); }
   /// Scratch included.

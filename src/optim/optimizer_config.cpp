@@ -28,6 +28,27 @@ void read_muon(const Table& table, OptimizerConfig& config) {
       0.0);
 }
 
+void read_delay(const Table& table, OptimizerConfig& config) {
+  config.lr_delay_correction =
+      table.optional<bool>("lr_delay_correction", false,
+                           "divide a stage's rate by its delay tau, tau^(1 - min(step / lr_delay_steps, 1)), "
+                           "where tau >= 1 (asynchronous schedules)");
+  config.lr_delay_steps =
+      table.at_least("lr_delay_steps",
+                     table.optional<std::int64_t>("lr_delay_steps", 5 * config.warmup_steps,
+                                                  "steps over which lr_delay_correction fades"),
+                     0);
+  if (config.lr_delay_correction && config.lr_delay_steps == 0) {
+    table.reject("lr_delay_steps", "is 0, expected more than 0 with lr_delay_correction");
+  }
+  config.delay_compensation = table.at_least(
+      "delay_compensation",
+      table.optional<double>("delay_compensation", 0.0,
+                             "lambda in g + lambda g g (w_now - w_then) for a late gradient g (asynchronous "
+                             "schedules that keep the weights of it); 0 turns it off"),
+      0.0);
+}
+
 }  // namespace
 
 OptimizerConfig OptimizerConfig::from_deck(Table table) {
@@ -56,6 +77,7 @@ OptimizerConfig OptimizerConfig::from_deck(Table table) {
   config.final_fraction = table.between(
       "final_fraction", table.optional<double>("final_fraction", 0.1, "of learning_rate, at the last step"),
       0.0, 1.0);
+  read_delay(table, config);
   if (muon) {
     read_muon(table, config);
   } else {
@@ -81,6 +103,12 @@ double OptimizerConfig::rate_at(std::int64_t step, std::int64_t steps) const {
 
 double OptimizerConfig::clip_factor(double gradient_norm) const {
   return clip > 0.0 && gradient_norm > clip ? clip / gradient_norm : 1.0;
+}
+
+double OptimizerConfig::delay_factor(double delay, std::int64_t step) const {
+  if (!lr_delay_correction || !(delay >= 1.0)) return 1.0;
+  const double faded = std::min(1.0, static_cast<double>(step) / static_cast<double>(lr_delay_steps));
+  return std::pow(delay, faded - 1.0);
 }
 
 }  // namespace strait::optim

@@ -59,6 +59,10 @@ class BadDeck(StraitTestCase):
     def test_sample_of_more_ids_than_the_model_has(self):
         self.refuse(DECK_ERROR, ["sample_tokens", "257", "64"], *self.sets(output__sample_tokens=5))
 
+    def test_delay_compensation_of_fresh_gradients(self):
+        self.refuse(DECK_ERROR, ["delay_compensation", "0.04", "1f1b"],
+                    *self.sets(optimizer__delay_compensation=0.04, pipeline__schedule="1f1b"))
+
     def test_split_that_does_not_add_up(self):
         self.refuse(DECK_ERROR, ["split", "3"], *self.sets(pipeline__split="[1,1]"))
 

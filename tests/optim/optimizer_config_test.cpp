@@ -75,6 +75,38 @@ TEST(OptimizerConfig, ReadsMuonsKeys) {
   }
 }
 
+TEST(OptimizerConfig, ReadsTheKeysOfDelays) {
+  const auto config = read();
+  EXPECT_FALSE(config.lr_delay_correction);
+  EXPECT_EQ(config.delay_compensation, 0.0);
+  EXPECT_EQ(read({"optimizer.warmup_steps=20"}).lr_delay_steps, 100);
+  const auto set = read({"optimizer.lr_delay_correction=true", "optimizer.lr_delay_steps=7",
+                         "optimizer.delay_compensation=0.04"});
+  EXPECT_TRUE(set.lr_delay_correction);
+  EXPECT_EQ(set.lr_delay_steps, 7);
+  EXPECT_EQ(set.delay_compensation, 0.04);
+
+  const auto refused = [](const std::vector<std::string>& overrides, const std::string& part) {
+    test::expect_error(ExitCode::deck, part, [&] { read(overrides); });
+  };
+  refused({"optimizer.lr_delay_correction=true"}, "lr_delay_steps: is 0, expected more than 0");
+  refused({"optimizer.lr_delay_steps=-1"}, "lr_delay_steps: is -1");
+  refused({"optimizer.delay_compensation=-0.1"}, "delay_compensation: is -0.1");
+}
+
+TEST(LearningRate, IsDividedByTheDelayUntilTheCorrectionFades) {
+  const auto config = read({"optimizer.lr_delay_correction=true", "optimizer.lr_delay_steps=4"});
+  EXPECT_DOUBLE_EQ(config.delay_factor(16.0, 0), 1.0 / 16.0);
+  EXPECT_DOUBLE_EQ(config.delay_factor(16.0, 1), 1.0 / 8.0);
+  EXPECT_DOUBLE_EQ(config.delay_factor(16.0, 2), 1.0 / 4.0);
+  EXPECT_EQ(config.delay_factor(16.0, 4), 1.0);
+  EXPECT_EQ(config.delay_factor(16.0, 400), 1.0);
+  EXPECT_EQ(config.delay_factor(1.0, 0), 1.0);
+  EXPECT_EQ(config.delay_factor(0.5, 0), 1.0) << "fresh gradients would be sped up";
+  EXPECT_EQ(config.delay_factor(0.0, 0), 1.0);
+  EXPECT_EQ(read().delay_factor(16.0, 0), 1.0);
+}
+
 struct RateRow {
   std::int64_t step;
   double cosine, linear, constant;

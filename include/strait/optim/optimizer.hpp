@@ -15,14 +15,24 @@ struct UpdateInfo {
   double gradient_scale = 1.0;  ///< clipping factor
 };
 
+/// How late the gradients of a stage are in an asynchronous pipeline, counted in its updates. A synchronous
+/// one has no delay.
+struct StageDelay {
+  int stage = 0;
+  double updates = 0.0;  ///< tau: between the weights that a gradient is of and those that it updates
+  double mean = 0.0;     ///< of tau over the stages
+};
+
 template <class T>
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
 
-  /// One update of `weights` from `gradients`, both flat vectors of the layout given at construction.
+  /// One update of `weights` from `gradients`, both flat vectors of the layout given at construction. `then`
+  /// are the weights that the gradients are of, where the schedule has kept them and has moved on since;
+  /// empty otherwise. Only delay compensation reads them.
   virtual void update(const ExecutionSpace& exec, const Vector<T>& weights, ConstVector<T> gradients,
-                      const UpdateInfo& info) = 0;
+                      const UpdateInfo& info, ConstVector<T> then = {}) = 0;
 
   virtual std::int64_t state_bytes() const = 0;
 
@@ -46,6 +56,10 @@ struct OptimizerConfig {
   bool nesterov = true;
   double matrix_fraction = 1.0;  ///< rate of hidden matrices / learning_rate
   double vector_fraction = 0.5;  ///< rate of everything else / learning_rate
+  /// Of asynchronous schedules.
+  bool lr_delay_correction = false;
+  std::int64_t lr_delay_steps = 0;  ///< over which the correction fades
+  double delay_compensation = 0.0;  ///< lambda; 0 turns it off
 
   static OptimizerConfig from_deck(Table table);
 
@@ -55,14 +69,21 @@ struct OptimizerConfig {
 
   /// Factor on the gradients for their global norm.
   double clip_factor(double gradient_norm) const;
+
+  /// Factor on the learning rate of step `step` for gradients that are `delay` updates old: tau^-(1 - min(t /
+  /// K, 1)) with K = lr_delay_steps (PipeMare, Yang et al., arXiv 1910.05124). 1 without lr_delay_correction
+  /// and for a delay below 1.
+  double delay_factor(double delay, std::int64_t step) const;
 };
 
 template <class T>
 std::unique_ptr<Optimizer<T>> make_optimizer(const OptimizerConfig& config,
-                                             const model::ParameterLayout& layout);
+                                             const model::ParameterLayout& layout,
+                                             const StageDelay& delay = {});
 
 /// state_bytes() of the optimiser that make_optimizer would make, without making it.
 template <class T>
-std::int64_t state_bytes_needed(const OptimizerConfig& config, const model::ParameterLayout& layout);
+std::int64_t state_bytes_needed(const OptimizerConfig& config, const model::ParameterLayout& layout,
+                                const StageDelay& delay = {});
 
 }  // namespace strait::optim
