@@ -43,6 +43,15 @@ else()
   set(strait_kokkos_libraries ${KokkosKernels_LIBRARIES} ${KokkosKernels_TPL_LIBRARIES})
 endif()
 
+# Eigen-decompositions and Q R: on the device where there is one, else by LAPACK on the host.
+if(STRAIT_BACKEND STREQUAL CUDA)
+  find_dependency(CUDAToolkit)
+  set(strait_decompositions CUDA::cusolver)
+else()
+  find_dependency(LAPACK)
+  set(strait_decompositions LAPACK::LAPACK)
+endif()
+
 find_dependency(HDF5 COMPONENTS C)
 strait_check_hdf5_uses_mpi()
 
@@ -59,7 +68,7 @@ find_dependency(Threads)
 if(NOT TARGET strait::dependencies)
   add_library(strait::dependencies INTERFACE IMPORTED GLOBAL)
   target_link_libraries(strait::dependencies INTERFACE
-    ${strait_kokkos_libraries} MPI::MPI_CXX ${HDF5_C_LIBRARIES} PkgConfig::tomlplusplus OpenSSL::Crypto
+    ${strait_kokkos_libraries} ${strait_decompositions} MPI::MPI_CXX ${HDF5_C_LIBRARIES} PkgConfig::tomlplusplus OpenSSL::Crypto
     nlohmann_json::nlohmann_json fmt::fmt CLI11::CLI11 Threads::Threads ${CMAKE_DL_LIBS})
   if(TARGET PkgConfig::sentencepiece)
     target_link_libraries(strait::dependencies INTERFACE PkgConfig::sentencepiece)
