@@ -46,7 +46,11 @@ ALL_KEYS := --set optimizer.name=muon --set codec.name=mapl --set codec.rank=40 
 CODEWORDS := --set codec.rvq.groups=8 --set codec.rvq.rounds=2 --set codec.rvq.codewords=256
 
 docs: build
-	{ cat docs/deck_head.md; $(BUILD)/strait inputs/quickstart.toml --deck-reference $(ALL_KEYS); \
+	{ cat docs/deck_head.md; \
+	  $(BUILD)/strait inputs/quickstart.toml --deck-reference $(ALL_KEYS) | sed '/^| .vector_fraction. /q'; \
+	  $(BUILD)/strait inputs/quickstart.toml --deck-reference --set optimizer.name=basis-rotation \
+	    | grep -E '^. .(source|two_sided|refresh|stage_refresh|stagger). '; \
+	  $(BUILD)/strait inputs/quickstart.toml --deck-reference $(ALL_KEYS) | sed '1,/^| .vector_fraction. /d'; \
 	  $(BUILD)/strait inputs/quickstart.toml --deck-reference --set codec.name=ssn --set codec.rank=40 \
 	    | grep -E '^. .(table_deviation|grassmann_interval|grassmann_rate). '; \
 	  $(BUILD)/strait inputs/quickstart.toml --deck-reference --set codec.name=int4 | grep '^| .group_size. '; \

@@ -55,6 +55,12 @@ Settings Settings::from_deck(const Deck& deck) {
   settings.checkpoint = CheckpointConfig::from_deck(deck.table("checkpoint"));
   settings.output = OutputConfig::from_deck(deck.table("output"));
 
+  const auto intervals = settings.optimizer.stage_refresh.size();
+  if (intervals > 0 && intervals != static_cast<std::size_t>(settings.pipeline.stages)) {
+    deck.table("optimizer")
+        .reject("stage_refresh", fmt::format("has {} intervals, expected {}: one for each stage", intervals,
+                                             settings.pipeline.stages));
+  }
   if (settings.optimizer.delay_compensation > 0.0) {
     deck.table("optimizer")
         .reject("delay_compensation",

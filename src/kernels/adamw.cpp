@@ -13,28 +13,34 @@ namespace {
 /// One step on numbers of type T, bias corrections applied.
 template <class T>
 struct Step {
-  explicit Step(const AdamWOptions& options)
+  explicit Step(const AdamWOptions& options) : Step(options, options.direction.value_or(of_adamw(options))) {}
+
+  Step(const AdamWOptions& options, const AdamWDirection& direction)
       : beta1(static_cast<T>(options.beta1)),
         rest1(static_cast<T>(1.0 - options.beta1)),
         beta2(static_cast<T>(options.beta2)),
         rest2(static_cast<T>(1.0 - options.beta2)),
-        size(static_cast<T>(options.learning_rate /
-                            (1.0 - std::pow(options.beta1, static_cast<double>(options.step))))),
+        along_mean(static_cast<T>(options.learning_rate * direction.mean)),
+        along_gradient(static_cast<T>(options.learning_rate * direction.gradient * options.gradient_scale)),
         correction(static_cast<T>(1.0 / (1.0 - std::pow(options.beta2, static_cast<double>(options.step))))),
         epsilon(static_cast<T>(options.epsilon)),
         kept(static_cast<T>(1.0 - options.learning_rate * options.weight_decay)),
         scale(static_cast<T>(options.gradient_scale)) {}
+
+  static AdamWDirection of_adamw(const AdamWOptions& options) {
+    return {1.0 / (1.0 - std::pow(options.beta1, static_cast<double>(options.step))), 0.0};
+  }
 
   KOKKOS_INLINE_FUNCTION T mean(T m, T gradient) const { return beta1 * m + rest1 * (gradient * scale); }
   KOKKOS_INLINE_FUNCTION T square(T v, T gradient) const {
     const T g = gradient * scale;
     return beta2 * v + rest2 * g * g;
   }
-  KOKKOS_INLINE_FUNCTION T weight(T w, T m, T v) const {
-    return kept * w - size * m / (math::sqrt(v * correction) + epsilon);
+  KOKKOS_INLINE_FUNCTION T weight(T w, T m, T v, T gradient) const {
+    return kept * w - (along_mean * m + along_gradient * gradient) / (math::sqrt(v * correction) + epsilon);
   }
 
-  T beta1, rest1, beta2, rest2, size, correction, epsilon, kept, scale;
+  T beta1, rest1, beta2, rest2, along_mean, along_gradient, correction, epsilon, kept, scale;
 };
 
 template <class T>
@@ -54,7 +60,7 @@ void adamw_of_rows(const ExecutionSpace& exec, const Matrix<T>& weights, const M
         row_for(row, length, [&](std::int64_t j) {
           m_row[j] = step.mean(m_row[j], g_row[j]);
           v_row[j] = average;
-          w_row[j] = step.weight(w_row[j], m_row[j], average);
+          w_row[j] = step.weight(w_row[j], m_row[j], average, g_row[j]);
         });
       });
 }
@@ -85,10 +91,11 @@ void adamw_of_columns(const ExecutionSpace& exec, const Matrix<T>& weights, cons
         T* const w_row = &weights(i, 0);
         const T* const m_row = &m(i, 0);
         T* const v_row = &v(i, 0);
+        const T* const g_row = &gradients(i, 0);
         const T* const averages = &average(0, 0);
         row_for(row, count, [&](std::int64_t j) {
           v_row[j] = averages[j];
-          w_row[j] = step.weight(w_row[j], m_row[j], averages[j]);
+          w_row[j] = step.weight(w_row[j], m_row[j], averages[j], g_row[j]);
         });
       });
 }
@@ -108,7 +115,7 @@ void adamw(const ExecutionSpace& exec, const Vector<T>& weights, const Vector<T>
         const T square = step.square(v(i), gradients(i));
         m(i) = mean;
         v(i) = square;
-        weights(i) = step.weight(weights(i), mean, square);
+        weights(i) = step.weight(weights(i), mean, square, gradients(i));
       });
 }
 

@@ -2,10 +2,16 @@
 
 #include "strait/model/parameter_io.hpp"
 
+#include <cmath>
+#include <optional>
 #include <utility>
 
 namespace strait::optim {
 namespace {
+
+double nadam_momentum(double beta1, std::int64_t step) {
+  return beta1 * (1.0 - 0.5 * std::pow(0.96, 0.004 * static_cast<double>(step)));
+}
 
 bool decays(model::ParameterRole role) {
   return role == model::ParameterRole::matrix || role == model::ParameterRole::head;
@@ -20,11 +26,11 @@ auto part(const View& flat, std::int64_t offset, std::int64_t size) {
 
 template <class T>
 std::vector<typename AdamW<T>::Run> AdamW<T>::runs_of(const model::ParameterLayout& layout,
-                                                      RoleFilter chosen) {
+                                                      ParameterFilter chosen) {
   std::vector<Run> runs;
   std::int64_t state_offset = 0;
   for (const auto& info : layout.entries()) {
-    if (!chosen(info.role)) continue;
+    if (!chosen(info)) continue;
     if (runs.empty() || runs.back().decays != decays(info.role) ||
         runs.back().offset + runs.back().size != info.offset ||
         runs.back().confinement != model::Confinement::none || info.confinement != model::Confinement::none) {
@@ -37,7 +43,7 @@ std::vector<typename AdamW<T>::Run> AdamW<T>::runs_of(const model::ParameterLayo
 }
 
 template <class T>
-AdamW<T>::AdamW(const OptimizerConfig& config, const model::ParameterLayout& layout, RoleFilter chosen)
+AdamW<T>::AdamW(const OptimizerConfig& config, const model::ParameterLayout& layout, ParameterFilter chosen)
     : config_(config),
       state_layout_(select(layout, chosen)),
       runs_(runs_of(layout, chosen)),
@@ -49,6 +55,8 @@ void AdamW<T>::update(const ExecutionSpace& exec, const Vector<T>& weights, Cons
                       const UpdateInfo& info, ConstVector<T>) {
   const Region region("strait::optim::adamw");
   ++step_;
+  std::optional<kernels::AdamWDirection> direction;
+  if (config_.name == "nadam") direction = advance_momentum(step_);
   for (const auto& run : runs_) {
     update_run(exec, run, weights, gradients,
                {.learning_rate = info.learning_rate,
@@ -57,8 +65,16 @@ void AdamW<T>::update(const ExecutionSpace& exec, const Vector<T>& weights, Cons
                 .epsilon = config_.epsilon,
                 .weight_decay = run.decays ? config_.weight_decay : 0.0,
                 .gradient_scale = info.gradient_scale,
-                .step = step_});
+                .step = step_,
+                .direction = direction});
   }
+}
+
+template <class T>
+kernels::AdamWDirection AdamW<T>::advance_momentum(std::int64_t step) {
+  const double now = nadam_momentum(config_.beta1, step), next = nadam_momentum(config_.beta1, step + 1);
+  momentum_product_ *= now;
+  return {next / (1.0 - momentum_product_ * next), (1.0 - now) / (1.0 - momentum_product_)};
 }
 
 template <class T>
@@ -94,6 +110,8 @@ void AdamW<T>::load(const ExecutionSpace& exec, const io::Group& group,
   model::load_parameters(exec, group.group("mean"), state_layout_, mean_, stored_name);
   model::load_parameters(exec, group.group("square"), state_layout_, square_, stored_name);
   step_ = group.attribute<std::int64_t>("step");
+  momentum_product_ = 1.0;
+  for (std::int64_t step = 1; step <= step_; ++step) momentum_product_ *= nadam_momentum(config_.beta1, step);
 }
 
 template class AdamW<float>;

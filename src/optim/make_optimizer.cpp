@@ -1,6 +1,8 @@
 #include "adamw.hpp"
+#include "basis_rotation.hpp"
 #include "delayed.hpp"
 #include "muon.hpp"
+#include "soap.hpp"
 
 #include <utility>
 
@@ -9,16 +11,19 @@ namespace {
 
 template <class T>
 std::unique_ptr<Optimizer<T>> make_undelayed(const OptimizerConfig& config,
-                                             const model::ParameterLayout& layout) {
+                                             const model::ParameterLayout& layout, const StageDelay& delay) {
   if (config.name == "muon") return std::make_unique<Muon<T>>(config, layout);
-  ensure(config.name == "adamw", "an optimiser that the deck would have refused");
+  if (config.name == "basis-rotation") return std::make_unique<BasisRotation<T>>(config, layout, delay);
+  if (config.name == "soap") return std::make_unique<Soap<T>>(config, layout);
+  ensure(config.name == "adamw" || config.name == "nadam", "an optimiser that the deck would have refused");
   return std::make_unique<AdamW<T>>(config, layout);
 }
 
 template <class T>
 std::int64_t undelayed_state_bytes(const OptimizerConfig& config, const model::ParameterLayout& layout) {
   if (config.name == "muon") return Muon<T>::state_bytes_needed(layout);
-  ensure(config.name == "adamw", "an optimiser that the deck would have refused");
+  if (config.name == "basis-rotation") return BasisRotation<T>::state_bytes_needed(config, layout);
+  if (config.name == "soap") return Soap<T>::state_bytes_needed(layout);
   return AdamW<T>::state_bytes_needed(layout);
 }
 
@@ -27,7 +32,7 @@ std::int64_t undelayed_state_bytes(const OptimizerConfig& config, const model::P
 template <class T>
 std::unique_ptr<Optimizer<T>> make_optimizer(const OptimizerConfig& config,
                                              const model::ParameterLayout& layout, const StageDelay& delay) {
-  auto optimizer = make_undelayed<T>(config, layout);
+  auto optimizer = make_undelayed<T>(config, layout, delay);
   if (!Delayed<T>::is_needed(config, delay)) return optimizer;
   return std::make_unique<Delayed<T>>(std::move(optimizer), config, layout, delay);
 }

@@ -9,12 +9,6 @@
 #include <cmath>
 
 namespace strait::optim {
-namespace {
-
-bool is_matrix(model::ParameterRole role) { return role == model::ParameterRole::matrix; }
-bool is_not_matrix(model::ParameterRole role) { return !is_matrix(role); }
-
-}  // namespace
 
 template <class T>
 typename Muon<T>::Extents Muon<T>::largest(const model::ParameterLayout& matrices) {
@@ -43,7 +37,7 @@ void Muon<T>::update(const ExecutionSpace& exec, const Vector<T>& weights, Const
   const double rate = config_.matrix_fraction * info.learning_rate;
   int index = 0;
   for (const auto& parameter : layout_.entries()) {
-    if (!is_matrix(parameter.role)) continue;
+    if (!is_matrix(parameter)) continue;
     const auto momentum = matrices_.view(momentum_, index++);
     const auto direction = as_matrix(direction_, 0, parameter.rows, parameter.columns);
     const ConstMatrix<T> gradient(gradients.data() + parameter.offset, parameter.rows, parameter.columns);

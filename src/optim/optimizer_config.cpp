@@ -1,7 +1,10 @@
 #include "strait/optim/optimizer.hpp"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <numbers>
 
 namespace strait::optim {
@@ -26,6 +29,56 @@ void read_muon(const Table& table, OptimizerConfig& config) {
                              "of learning_rate, for token table, gains, head and anchors, which AdamW "
                              "updates (muon)"),
       0.0);
+}
+
+void read_refresh(const Table& table, OptimizerConfig& config) {
+  config.refresh =
+      table.at_least("refresh",
+                     table.optional<std::int64_t>(
+                         "refresh", 10, "updates between refreshes of a basis (basis-rotation, soap)"),
+                     1);
+}
+
+void read_rotation(const Table& table, OptimizerConfig& config) {
+  config.source = table.choice("source", {"second", "first"},
+                               "of the bases: the gradients' second moments, or their running mean, which "
+                               "needs half the memory (basis-rotation)");
+  config.two_sided = table.optional<bool>(
+      "two_sided", true, "bases on both sides of a matrix, or on the shorter alone (basis-rotation)");
+  read_refresh(table, config);
+  config.stage_refresh =
+      table
+          .automatic<std::vector<int>>("stage_refresh",
+                                       "refresh, stage by stage, or \"auto\": refresh times mean delay over "
+                                       "the stage's delay, from 1 to 10 refresh (basis-rotation)")
+          .value_or(std::vector<int>());
+  for (const int interval : config.stage_refresh) table.at_least("stage_refresh", interval, 1);
+  config.stagger = table.optional<bool>(
+      "stagger", true, "refresh the matrices of a stage in different updates (basis-rotation)");
+}
+
+/// What an optimiser's keys are by default.
+struct Defaults {
+  double beta1 = 0.9, beta2 = 0.95, weight_decay = 0.1;
+};
+
+Defaults defaults_of(const std::string& name) {
+  if (name == "muon") return {.weight_decay = 0.01};
+  if (name == "basis-rotation") return {.beta2 = 0.999, .weight_decay = 0.01};
+  if (name == "soap") return {.beta1 = 0.95, .weight_decay = 0.01};
+  if (name == "nadam") return {.beta1 = 0.99, .beta2 = 0.999};
+  return {};
+}
+
+/// The keys of `owners` are refused with another optimiser.
+void refuse_keys(const Table& table, const std::string& name, std::initializer_list<const char*> keys,
+                 std::initializer_list<const char*> owners) {
+  if (std::find(owners.begin(), owners.end(), name) != owners.end()) return;
+  for (const char* key : keys) {
+    if (table.has(key)) {
+      table.reject(key, fmt::format("is a key of name = \"{}\"", fmt::join(owners, "\" and \"")));
+    }
+  }
 }
 
 void read_delay(const Table& table, OptimizerConfig& config) {
@@ -53,18 +106,20 @@ void read_delay(const Table& table, OptimizerConfig& config) {
 
 OptimizerConfig OptimizerConfig::from_deck(Table table) {
   OptimizerConfig config;
-  config.name =
-      table.choice("name", {"adamw", "muon"}, "update rule; muon: AdamW for all but hidden matrices");
-  const bool muon = config.name == "muon";
+  config.name = table.choice("name", {"adamw", "muon", "basis-rotation", "soap", "nadam"},
+                             "update rule; muon, basis-rotation and soap leave all but hidden matrices to "
+                             "AdamW");
+  const Defaults defaults = defaults_of(config.name);
   config.learning_rate = table.at_least(
       "learning_rate", table.required<double>("learning_rate", "of a step, at its highest"), 0.0);
-  config.beta1 = mean_decay(table, "beta1", 0.9, "decay of the gradient's running mean, per step");
-  config.beta2 = mean_decay(table, "beta2", 0.95, "decay of the squared gradient's running mean, per step");
+  config.beta1 = mean_decay(table, "beta1", defaults.beta1, "decay of the gradient's running mean, per step");
+  config.beta2 =
+      mean_decay(table, "beta2", defaults.beta2, "decay of the squared gradient's running mean, per step");
   config.epsilon = table.above(
       "epsilon", table.optional<double>("epsilon", 1e-8, "added to the root of the mean square"), 0.0);
   config.weight_decay = table.at_least(
       "weight_decay",
-      table.optional<double>("weight_decay", muon ? 0.01 : 0.1,
+      table.optional<double>("weight_decay", defaults.weight_decay,
                              "decoupled, of matrices and the head; the token table and gains have none"),
       0.0);
   config.clip = table.optional<double>("clip", 1.0, "largest norm of all gradients; <= 0 turns clipping off");
@@ -78,13 +133,12 @@ OptimizerConfig OptimizerConfig::from_deck(Table table) {
       "final_fraction", table.optional<double>("final_fraction", 0.1, "of learning_rate, at the last step"),
       0.0, 1.0);
   read_delay(table, config);
-  if (muon) {
-    read_muon(table, config);
-  } else {
-    for (const char* key : {"momentum", "nesterov", "matrix_fraction", "vector_fraction"}) {
-      if (table.has(key)) table.reject(key, "is a key of name = \"muon\"");
-    }
-  }
+  if (config.name == "muon") read_muon(table, config);
+  if (config.name == "basis-rotation") read_rotation(table, config);
+  if (config.name == "soap") read_refresh(table, config);
+  refuse_keys(table, config.name, {"momentum", "nesterov", "matrix_fraction", "vector_fraction"}, {"muon"});
+  refuse_keys(table, config.name, {"source", "two_sided", "stage_refresh", "stagger"}, {"basis-rotation"});
+  refuse_keys(table, config.name, {"refresh"}, {"basis-rotation", "soap"});
   return config;
 }
 
@@ -103,6 +157,15 @@ double OptimizerConfig::rate_at(std::int64_t step, std::int64_t steps) const {
 
 double OptimizerConfig::clip_factor(double gradient_norm) const {
   return clip > 0.0 && gradient_norm > clip ? clip / gradient_norm : 1.0;
+}
+
+std::int64_t OptimizerConfig::refresh_interval(const StageDelay& delay) const {
+  if (!stage_refresh.empty()) return stage_refresh.at(static_cast<std::size_t>(delay.stage));
+  if (!(delay.mean > 0.0)) return refresh;
+  const double longest = 10.0 * static_cast<double>(refresh);
+  if (!(delay.updates > 0.0)) return 10 * refresh;
+  const double wanted = std::round(static_cast<double>(refresh) * delay.mean / delay.updates);
+  return static_cast<std::int64_t>(std::clamp(wanted, 1.0, longest));
 }
 
 double OptimizerConfig::delay_factor(double delay, std::int64_t step) const {

@@ -82,7 +82,7 @@ StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, 
   const model::ParameterLayout& layout = stage_->layout();
   if (upstream_) upstream_->end().lend(layout, stage_->weights(), stage_->gradients());
   if (downstream_) downstream_->end().lend(layout, stage_->weights(), stage_->gradients());
-  optimizer_ = optim::make_optimizer<T>(setup.optimizer, layout);
+  optimizer_ = optim::make_optimizer<T>(setup.optimizer, layout, {.stage = index});
   kept_.emplace(stage_->weights(), plan.weight_copies(index));
 
   if (is_tied(setup, index)) {

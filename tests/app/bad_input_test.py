@@ -63,6 +63,10 @@ class BadDeck(StraitTestCase):
         self.refuse(DECK_ERROR, ["delay_compensation", "0.04", "1f1b"],
                     *self.sets(optimizer__delay_compensation=0.04, pipeline__schedule="1f1b"))
 
+    def test_refresh_of_other_stages(self):
+        self.refuse(DECK_ERROR, ["stage_refresh", "3", "2"],
+                    *self.sets(optimizer__name="basis-rotation", optimizer__stage_refresh="[4,4,4]"))
+
     def test_split_that_does_not_add_up(self):
         self.refuse(DECK_ERROR, ["split", "3"], *self.sets(pipeline__split="[1,1]"))
 

@@ -75,6 +75,62 @@ TEST(OptimizerConfig, ReadsMuonsKeys) {
   }
 }
 
+TEST(OptimizerConfig, ReadsTheKeysOfBases) {
+  const auto config = read({"optimizer.name=basis-rotation"});
+  EXPECT_EQ(config.source, "second");
+  EXPECT_TRUE(config.two_sided);
+  EXPECT_TRUE(config.stagger);
+  EXPECT_EQ(config.refresh, 10);
+  EXPECT_TRUE(config.stage_refresh.empty());
+  EXPECT_EQ(config.beta2, 0.999);
+  EXPECT_EQ(config.weight_decay, 0.01);
+  const auto set =
+      read({"optimizer.name=basis-rotation", "optimizer.source=first", "optimizer.two_sided=false",
+            "optimizer.refresh=7", "optimizer.stage_refresh=[3, 9]", "optimizer.stagger=false"});
+  EXPECT_EQ(set.source, "first");
+  EXPECT_FALSE(set.two_sided);
+  EXPECT_FALSE(set.stagger);
+  EXPECT_EQ(set.refresh, 7);
+  EXPECT_EQ(set.stage_refresh, (std::vector<int>{3, 9}));
+  const auto soap = read({"optimizer.name=soap", "optimizer.refresh=5"});
+  EXPECT_EQ(soap.refresh, 5);
+  EXPECT_EQ(soap.beta1, 0.95);
+  EXPECT_EQ(soap.beta2, 0.95);
+  const auto nadam = read({"optimizer.name=nadam"});
+  EXPECT_EQ(nadam.beta1, 0.99);
+  EXPECT_EQ(nadam.beta2, 0.999);
+
+  const auto refused = [](const std::vector<std::string>& overrides, const std::string& part) {
+    test::expect_error(ExitCode::deck, part, [&] { read(overrides); });
+  };
+  for (const std::string name : {"basis-rotation", "soap"}) {
+    refused({"optimizer.name=" + name, "optimizer.refresh=0"}, "refresh: is 0, expected at least 1");
+  }
+  refused({"optimizer.name=basis-rotation", "optimizer.stage_refresh=[4, 0]"}, "stage_refresh: is 0");
+  refused({"optimizer.name=basis-rotation", "optimizer.source=third"}, "source");
+  refused({"optimizer.refresh=5"}, "is a key of name = \"basis-rotation\" and \"soap\"");
+  for (const std::string key : {"source=first", "two_sided=true", "stage_refresh=[1]", "stagger=true"}) {
+    for (const std::string name : {"adamw", "soap", "muon"}) {
+      refused({"optimizer.name=" + name, "optimizer." + key}, "is a key of name = \"basis-rotation\"");
+    }
+  }
+}
+
+TEST(RefreshInterval, FollowsTheStagesDelay) {
+  auto config = read({"optimizer.name=basis-rotation"});
+  EXPECT_EQ(config.refresh_interval({}), 10) << "no stage has a delay";
+  // 4 stages with delays 3, 2, 1, 0: the same number of refreshes as every 10th update, but for the last.
+  EXPECT_EQ(config.refresh_interval({.stage = 0, .updates = 3.0, .mean = 1.5}), 5);
+  EXPECT_EQ(config.refresh_interval({.stage = 1, .updates = 2.0, .mean = 1.5}), 8);
+  EXPECT_EQ(config.refresh_interval({.stage = 2, .updates = 1.0, .mean = 1.5}), 15);
+  EXPECT_EQ(config.refresh_interval({.stage = 3, .updates = 0.0, .mean = 1.5}), 100);
+  EXPECT_EQ(config.refresh_interval({.stage = 30, .updates = 1.0, .mean = 15.5}), 100);
+  config.refresh = 1;
+  EXPECT_EQ(config.refresh_interval({.stage = 0, .updates = 31.0, .mean = 15.5}), 1);
+  config.stage_refresh = {2, 30};
+  EXPECT_EQ(config.refresh_interval({.stage = 1, .updates = 3.0, .mean = 1.5}), 30);
+}
+
 TEST(OptimizerConfig, ReadsTheKeysOfDelays) {
   const auto config = read();
   EXPECT_FALSE(config.lr_delay_correction);

@@ -6,6 +6,8 @@
 #include "strait/model/parameter_io.hpp"
 
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace strait::optim {
 
@@ -56,6 +58,12 @@ struct OptimizerConfig {
   bool nesterov = true;
   double matrix_fraction = 1.0;  ///< rate of hidden matrices / learning_rate
   double vector_fraction = 0.5;  ///< rate of everything else / learning_rate
+  /// Of basis-rotation, `refresh` of soap too.
+  std::string source = "second";  ///< of the bases: second moments, or first (the gradients' running mean)
+  bool two_sided = true;          ///< bases on both sides of a matrix, or on the shorter one
+  std::int64_t refresh = 10;      ///< updates between refreshes of a basis
+  std::vector<int> stage_refresh = {};  ///< the same, stage by stage; empty: from the stages' delays
+  bool stagger = true;                  ///< refresh a stage's matrices in different updates
   /// Of asynchronous schedules.
   bool lr_delay_correction = false;
   std::int64_t lr_delay_steps = 0;  ///< over which the correction fades
@@ -74,6 +82,11 @@ struct OptimizerConfig {
   /// K, 1)) with K = lr_delay_steps (PipeMare, Yang et al., arXiv 1910.05124). 1 without lr_delay_correction
   /// and for a delay below 1.
   double delay_factor(double delay, std::int64_t step) const;
+
+  /// Updates between refreshes of basis-rotation's bases in a stage: of stage_refresh if that is given. Else
+  /// stale stages refresh earlier at the same total cost, f mean / tau, rounded, from 1 to 10 f; 10 f where
+  /// tau = 0, and f where no stage has a delay.
+  std::int64_t refresh_interval(const StageDelay& delay) const;
 };
 
 template <class T>
