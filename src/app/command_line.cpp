@@ -113,10 +113,15 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   for (const char* option : {"--profile", "--rate", "--machine"}) cli.get_option(option)->needs("--dry-run");
   cli.add_flag("--print-deck", line.print_deck, "print the effective deck and stop");
   cli.add_flag("--deck-reference", line.deck_reference, "print every key that this deck's components read");
-  add_command(cli, line, Command::profile, "profile",
-              "measure what the layers, a boundary and the link cost, for the planner and the simulator")
-      .add_option("--output", line.output, "file to write, instead of profile.h5 in output.directory")
+  CLI::App& profile =
+      add_command(cli, line, Command::profile, "profile",
+                  "measure what the layers, a boundary and the link cost, for the planner and the simulator");
+  profile.add_option("--output", line.output, "file to write, instead of profile.h5 in output.directory")
       ->type_name("FILE.h5");
+  profile
+      .add_option("--seconds", line.seconds, "how long to measure each part, but for a few repetitions [4]")
+      ->type_name("SECONDS")
+      ->check(CLI::PositiveNumber);
   add_plan(cli, line);
   add_simulate(cli, line);
   try {

@@ -119,12 +119,13 @@ ExitCode profile_command(MPI_Comm communicator, const CommandLine& line, const D
   const bool is_root = rank_of(communicator) == 0;
   const fs::path path = line.output.value_or(settings.output.directory + "/profile.h5");
   std::optional<PendingFile> file;
-  agree(communicator, [&] {  // a file that cannot be written is known before the time is spent
-    if (is_root) file.emplace(path);
+  pipeline::PipelineSetup setup;
+  agree(communicator, [&] {
+    setup = settings.pipeline_setup();
+    if (is_root) file.emplace(path);  // one that cannot be written is known before the time is spent
   });
   const ExecutionSpace exec;
-  const pipeline::Effort effort;
-  const auto setup = settings.pipeline_setup();
+  const pipeline::Effort effort{.seconds = line.seconds};
   pipeline::Profile profile;
   profile.deck = deck.effective();
   profile.model = profiled_model(settings);

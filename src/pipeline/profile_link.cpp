@@ -71,7 +71,8 @@ class Side {
   codec::Message received_;
 };
 
-/// The median of `once`, repeated as often on both sides as the lower one decides. Collective.
+/// The first quartile of `once`, since others can only delay a message, repeated as often on both sides as
+/// the lower one decides. Collective.
 template <class Once>
 double repeated(MPI_Comm communicator, int lower, bool takes_part, Once once) {
   if (takes_part) once();
@@ -81,7 +82,7 @@ double repeated(MPI_Comm communicator, int lower, bool takes_part, Once once) {
   if (!takes_part) return 0.0;
   std::vector<double> seconds;
   for (int i = 0; i < count; ++i) seconds.push_back(once());
-  return summary(seconds).median;
+  return summary(seconds).low;
 }
 
 LinkProfile measure_pair(const ExecutionSpace& exec, MPI_Comm communicator, Transport& transport, int lower) {
@@ -121,7 +122,13 @@ LinkProfile fit_link(const std::vector<LinkSample>& samples) {
   ensure(determinant > 0.0, "messages of different sizes");
   const double latency = (right_one * squares - right_bits * mixed) / determinant;
   const double seconds_per_bit = (ones * right_bits - mixed * right_one) / determinant;
-  return {.bandwidth = 1.0 / seconds_per_bit, .latency = std::max(latency, 0.0)};
+  // Neither may be negative, as noise would have it: the line then goes through the origin, or is level up
+  // to the largest message.
+  if (latency < 0.0) return {.bandwidth = squares / right_bits};
+  const LinkSample& largest = samples.back();
+  const double slowest = 8.0 * static_cast<double>(largest.bytes) / largest.seconds;
+  return {.bandwidth = seconds_per_bit > 0.0 ? std::max(1.0 / seconds_per_bit, slowest) : slowest,
+          .latency = latency};
 }
 
 LinkProfile measure_link(const ExecutionSpace& exec, MPI_Comm communicator) {

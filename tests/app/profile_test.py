@@ -75,6 +75,10 @@ class Profile(StraitTestCase):
     def test_options_of_training_are_refused(self):
         self.refuse(DECK_ERROR, ["--dry-run"], "--dry-run", ranks=1)
 
+    def test_bad_arguments_are_refused(self):
+        self.refuse(DECK_ERROR, ["--seconds"], "--seconds", "0", ranks=1)
+        self.refuse(DECK_ERROR, ["stages", "9"], *self.sets(pipeline__stages=9), ranks=2)
+
 
 if __name__ == "__main__":
     unittest.main()

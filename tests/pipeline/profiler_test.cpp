@@ -32,6 +32,15 @@ TEST(FitLink, FindsLatencyAndBandwidth) {
   EXPECT_NEAR(link.bandwidth, 1e8, 1.0);
 }
 
+TEST(FitLink, NoiseMakesNothingNegative) {
+  const auto falling = pipeline::fit_link({{1, 3e-3}, {1000, 2e-3}, {100000, 1e-3}});
+  EXPECT_DOUBLE_EQ(falling.bandwidth, 8e5 / 1e-3) << "no slower than the largest message shows";
+  EXPECT_GT(falling.latency, 0.0);
+  const auto steep = pipeline::fit_link({{1, 1e-9}, {1000, 1e-4}, {100000, 2e-2}});
+  EXPECT_GE(steep.latency, 0.0);
+  EXPECT_GT(steep.bandwidth, 0.0);
+}
+
 /// Bytes of a stage add up from its layers' bytes.
 TEST(MeasureLayers, BytesAreThoseOfAStage) {
   for (const bool recompute : {false, true}) {

@@ -1,7 +1,7 @@
 #pragma once
 // strait DECK.toml [--set table.key=value]... [--restart latest|PATH] [--output DIR] [--dry-run]
 // [--print-deck] ...
-// strait profile DECK.toml [--set table.key=value]... [--output FILE.h5]
+// strait profile DECK.toml [--set table.key=value]... [--output FILE.h5] [--seconds N]
 // strait plan DECK.toml [--set table.key=value]... [--profile FILE.h5] [--machine FILE.toml] [--ranks N] ...
 // strait simulate DECK.toml [--set table.key=value]... [--profile FILE.h5] [--bandwidth BIT/S]... ...
 
@@ -39,6 +39,7 @@ struct CommandLine {
   std::vector<std::string> overrides;  ///< table.key=value
   std::optional<std::string> restart;  ///< "latest" or a checkpoint's folder
   std::optional<std::string> output;   ///< of training, instead of output.directory; else the file to write
+  double seconds = 4.0;                ///< to measure each part of a profile
   bool dry_run = false;
   std::optional<std::string> trace;  ///< file for the measured or simulated actions of a step
   SimulationOptions simulation;

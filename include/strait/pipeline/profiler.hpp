@@ -50,7 +50,7 @@ struct LinkSample {
 };
 
 /// Latency and bandwidth of the line through `samples`, each weighted by its relative error: two or more, of
-/// different sizes.
+/// growing size.
 LinkProfile fit_link(const std::vector<LinkSample>& samples);
 
 /// The link between neighbours as a transport over `communicator` finds it: messages of growing size to and
