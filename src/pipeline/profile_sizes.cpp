@@ -1,5 +1,6 @@
 // Names and bytes of the layers of a profile.
 #include "strait/pipeline/profiler.hpp"
+#include "strait/pipeline/training_plan.hpp"
 
 #include "layer_kinds.hpp"
 
@@ -26,7 +27,8 @@ ParameterLayout part(const model::LlamaConfig& config, const StageSpan& span, bo
 template <class T>
 class Memory {
  public:
-  explicit Memory(const PipelineSetup& setup) : setup_(setup) {}
+  explicit Memory(const PipelineSetup& setup)
+      : setup_(setup), split_backward_(TrainingPlan(setup).split_backward) {}
 
   /// Of a slot; all but a block's belongs to the ends of a stage.
   std::int64_t table() const { return slot({0, 1, true, false}) - block(); }
@@ -43,12 +45,16 @@ class Memory {
   std::int64_t bytes(const StageSpan& span, int slots) const {
     model::LlamaConfig config = setup_.model;
     config.layers = std::max(config.layers, 2);
-    return model::Stage<T>::bytes_needed(
-        config, span, {.sequences = setup_.sequences, .slots = slots, .recompute = setup_.recompute});
+    return model::Stage<T>::bytes_needed(config, span,
+                                         {.sequences = setup_.sequences,
+                                          .slots = slots,
+                                          .recompute = setup_.recompute,
+                                          .split_backward = split_backward_});
   }
   std::int64_t slot(const StageSpan& span) const { return bytes(span, 2) - bytes(span, 1); }
 
   const PipelineSetup& setup_;
+  bool split_backward_;
 };
 
 }  // namespace

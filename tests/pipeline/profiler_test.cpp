@@ -43,8 +43,9 @@ TEST(FitLink, NoiseMakesNothingNegative) {
 
 /// Bytes of a stage add up from its layers' bytes.
 TEST(MeasureLayers, BytesAreThoseOfAStage) {
-  for (const bool recompute : {false, true}) {
-    pipeline::PipelineSetup setup = setup_of({.layers = 6});
+  for (const auto& [schedule, recompute] : {std::pair("1f1b", false), {"1f1b", true}, {"zb-h1", false}}) {
+    SCOPED_TRACE(schedule);
+    pipeline::PipelineSetup setup = setup_of({.schedule = schedule, .layers = 6});
     setup.recompute = recompute;
     Profile profile;
     pipeline::measure_layers<float>({}, setup, little, profile);
@@ -63,8 +64,11 @@ TEST(MeasureLayers, BytesAreThoseOfAStage) {
     EXPECT_EQ(parameters, 4 * layout.size());
     EXPECT_EQ(state, 4 * layout.size() + optim::state_bytes_needed<float>(setup.optimizer, layout));
     EXPECT_EQ(activations + 2 * parameters,
-              model::Stage<float>::bytes_needed(
-                  setup.model, span, {.sequences = setup.sequences, .slots = slots, .recompute = recompute}));
+              model::Stage<float>::bytes_needed(setup.model, span,
+                                                {.sequences = setup.sequences,
+                                                 .slots = slots,
+                                                 .recompute = recompute,
+                                                 .split_backward = std::string("zb-h1") == schedule}));
   }
 }
 

@@ -16,23 +16,30 @@ namespace strait::test {
 
 class IdleShare : public testing::Test {
  protected:
-  static constexpr double forward = 0.015, backward_input = 0.015, backward_weight = 0.015;
+  static constexpr double forward = 0.010, backward_input = 0.008, backward_weight = 0.006;
+  static constexpr double all = forward + backward_input + backward_weight;
   static constexpr int micro_batches = 8;
+  static constexpr int chunks = 2;
 
   void SetUp() override {
     share_one_processor();
     const TemporaryDirectory directory;
     const std::string path = directory.file("profile.h5");
     auto file = io::File::create(path);
-    equal_layers(ranks_, forward, backward_input, backward_weight).save(file.root());
+    equal_layers(chunks * ranks_, forward, backward_input, backward_weight).save(file.root());
     file.close();
     layers_ = pipeline::Profile::load(io::File::open(path).root()).layers;
   }
 
-  /// What else runs here only adds idle time: the nearest of several steps counts.
-  void expect_idle(const std::string& schedule, double wanted) {
-    pipeline::PipelineSetup setup =
-        setup_of({.stages = ranks_, .schedule = schedule, .micro_batches = micro_batches, .layers = ranks_});
+  /// A stage has two blocks, in as many chunks as `chunks_of_stage`. What else runs here only adds idle time:
+  /// the nearest of several steps counts.
+  void expect_idle(const std::string& schedule, double bubble, int chunks_of_stage = 1) {
+    const double wanted = bubble / (micro_batches * chunks * all + bubble);
+    pipeline::PipelineSetup setup = setup_of({.stages = ranks_,
+                                              .schedule = schedule,
+                                              .micro_batches = micro_batches,
+                                              .layers = chunks * ranks_,
+                                              .chunks = chunks_of_stage});
     setup.timed_layers = layers_;
     IdleMeter meter(setup, MPI_COMM_WORLD);
     constexpr int attempts = 16;
@@ -61,9 +68,18 @@ class IdleShare : public testing::Test {
   std::vector<pipeline::LayerProfile> layers_;
 };
 
-TEST_F(IdleShare, GpipeAnd1f1bHaveOneStepOfEveryOtherStage) {
-  const double others = ranks_ - 1;
-  for (const char* schedule : {"gpipe", "1f1b"}) expect_idle(schedule, others / (micro_batches + others));
+// The bubbles are those of the papers that the schedules come from, with the times of a whole stage.
+
+TEST_F(IdleShare, GpipeAnd1f1bHaveAMicroBatchForEveryOtherStage) {
+  for (const char* schedule : {"gpipe", "1f1b"}) expect_idle(schedule, (ranks_ - 1) * chunks * all);
+}
+
+TEST_F(IdleShare, InterleavingDividesItByTheChunks) {
+  expect_idle("interleaved", (ranks_ - 1) * chunks * all / chunks, chunks);
+}
+
+TEST_F(IdleShare, ZeroBubbleFillsItWithTheWeightsHalves) {
+  expect_idle("zb-h1", (ranks_ - 1) * chunks * (forward + backward_input - backward_weight));
 }
 
 }  // namespace strait::test
