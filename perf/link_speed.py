@@ -3,8 +3,8 @@
 
     perf/link_speed.py [--speed 500] [--latency 1e-3] [--output docs/tokens_by_bandwidth.png]
 
-LLaMA-150M (inputs/llama-150m-none.toml) in four stages and micro-batches of one sequence. `strait profile` measures the
-layers and each codec once on two ranks here, some minutes each (kept in --work, and not measured again);
+The model is that of perf/link_speed.toml, LLaMA-150M in four stages. `strait profile` measures the
+layers and each codec once on a core here, some minutes each (kept in --work, and not measured again);
 `strait simulate` does the rest. --speed makes the simulated ranks as many times faster than a core of this machine.
 Schedules that the executable does not know are left out.
 """
@@ -24,10 +24,7 @@ import matplotlib.pyplot as plt
 import numpy
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-DECK = ROOT / "inputs" / "llama-150m-none.toml"
-MICRO_BATCHES = 64
-COMMON = {"training.micro_batch": 1, "training.sequences_per_step": MICRO_BATCHES, "training.validation_interval": 0,
-          "training.recompute": "false", "optimizer.name": "adamw", "optimizer.learning_rate": 1e-3}
+DECK = ROOT / "perf" / "link_speed.toml"
 CODEWORDS = {"rvq.groups": 8, "rvq.rounds": 2, "rvq.codewords": 256, "rvq.backward": "int8"}
 # Of 1024 columns in bfloat16: 4,096 bytes per token, there and back.
 CODECS = {
@@ -45,8 +42,7 @@ def words(settings):
 
 
 def settings_of(codec, schedule):
-    settings = dict(COMMON)
-    settings.update({f"codec.{key}": value for key, value in CODECS[codec][0].items()}, **{"codec.wire": "bfloat16"})
+    settings = {f"codec.{key}": value for key, value in CODECS[codec][0].items()}
     if schedule:
         settings["pipeline.schedule"] = schedule
     if schedule == "pipedream":
@@ -63,7 +59,7 @@ def profile(codec, options):
     path = options.work / f"link_speed_{codec.replace(' ', '_')}.h5"
     if not path.exists():
         print(f"profiling {codec}", flush=True)
-        result = run([options.build / "mpiexec", "-n", 2, options.build / "strait", "profile", DECK,
+        result = run([options.build / "strait", "profile", DECK,
                       *settings_of(codec, None), "--output", path])
         if result.returncode != 0:
             sys.exit(result.stdout + result.stderr)

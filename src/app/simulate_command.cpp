@@ -50,7 +50,7 @@ std::string simulate_command(const CommandLine& line, const Deck& deck, const Se
     }
     const pipeline::MachineLevel& level = machine.levels.front();
     csv += fmt::format("{},{},{},{:g},{:g},{},{:.9g},{:.9g},{:.6f},{:.9g},{:.9g},{:.0f}\n",
-                       price.schedule.name, ranks, price.schedule.micro_batches, level.bandwidth,
+                       price.schedule.name, ranks, settings.training.micro_batches(), level.bandwidth,
                        level.latency, level.duplex ? "full" : "half", seconds, tokens / seconds, idle,
                        busiest_rank, busiest_link, bytes);
   }
