@@ -26,11 +26,10 @@ class Launch:
 
 
 def over_tcp(device, **more):
-    # MPICH with all ranks on one machine sends over TCP only when it is told that they are not. The last three let
-    # a message leave whole and at once: otherwise its receiver first has to ask for it, which it does no sooner than
-    # it has come to the end of a layer, and the sender to answer.
-    return {"MPIR_CVAR_NOLOCAL": "1", "UCX_TLS": "tcp,self", "UCX_NET_DEVICES": device, "UCX_RNDV_THRESH": "inf",
-            "UCX_TCP_SNDBUF": "8m", "UCX_TCP_RCVBUF": "8m", **more}
+    # MPICH with all ranks on one machine sends over TCP only when it is told that they are not. The last setting lets
+    # a message leave at once: otherwise its receiver first has to ask for it, which it does no sooner than it has
+    # come to the end of a layer, and the sender to answer.
+    return {"MPIR_CVAR_NOLOCAL": "1", "UCX_TLS": "tcp,self", "UCX_NET_DEVICES": device, "UCX_RNDV_THRESH": "inf", **more}
 
 
 def ip(*words):
@@ -38,6 +37,10 @@ def ip(*words):
 
 
 def throttle(namespace, device, bits_per_second):
+    # A socket holds a few messages, so that they arrive while their receiver computes.
+    for buffer in ("tcp_rmem", "tcp_wmem"):
+        subprocess.run(["ip", "netns", "exec", namespace, "sysctl", "-q", "-w",
+                        f"net.ipv4.{buffer}=4096 8388608 33554432"], check=True)
     # Packets as on Ethernet: the bucket drops what is larger than itself.
     ip("-n", namespace, "link", "set", "dev", device, "mtu", "1500", "up")
     burst = max(16 * 1024, int(bits_per_second / 8 * 1e-3))  # bytes: a millisecond

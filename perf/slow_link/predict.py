@@ -3,10 +3,9 @@
 
     sudo perf/slow_link/predict.py [--rounds 3] [--rates 100 20] [--schedules gpipe 1f1b]      rates in Mbit/s
 
-Each round of a link and a codec profiles the deck, trains it and profiles it again, all on the same two cores and the
-same link; the simulator gets a profile and knows nothing else. Machines that other programs use slow down and speed up
-within a round: the two predictions of a round bracket that. The deck, the codecs and what is needed are those of
-slow_link.py. Prints a table, and with --record appends it to perf/RESULTS.md.
+Each round of a link and a codec profiles the deck and trains it by each schedule, all on the same two cores and the
+same link, without other programs if it can be had; the simulator gets the profile and knows nothing else. The deck, the
+codecs and what is needed are those of slow_link.py. Prints a table, and with --record appends it to perf/RESULTS.md.
 """
 
 import argparse
@@ -27,7 +26,7 @@ import slow_link
 
 ROOT = slow_link.ROOT
 METHODS = ["none", "mapl 8x"]
-STEPS, DROPPED = 8, 2
+STEPS, DROPPED = 6, 2
 
 
 @contextlib.contextmanager
@@ -41,39 +40,39 @@ def connection(rate):
 
 
 def compare(rate, method, schedules, options):
-    """For each schedule the measured step, and those predicted by a profile before and after it."""
+    """For each schedule the measured and the predicted step in seconds."""
     words = [slow_link.DECK, "--set", f'data.train=["{options.tokens}"]']
     for key, value in slow_link.METHODS[method].items():
         words += ["--set", f"codec.{key}={value}"]
     strait, mpiexec = options.build / "strait", options.build / "mpiexec"
     profile, output = options.work / "predict.h5", options.work / "predict"
-    predicted = {schedule: [] for schedule in schedules}
-    measured = {}
+
+    def measure(launch, sets):
+        shutil.rmtree(output, ignore_errors=True)
+        link.run(launch, mpiexec, options.cores, [strait, *words, "--output", output, *sets])
+        with h5py.File(output / "metrics.h5") as file:
+            return statistics.median(map(float, file["train/seconds"][DROPPED:]))
+
+    def predict(sets):
+        text = link.run_alone([strait, "simulate", *words, "--profile", profile, *sets])
+        return float(next(csv.DictReader(io.StringIO(text)))["seconds_per_step"])
+
+    steps = {}
     with connection(rate) as launch:
-        def predict():
-            link.run(launch, mpiexec, options.cores, [strait, "profile", *words, "--output", profile])
-            for schedule in schedules:
-                text = link.run_alone([strait, "simulate", *words, "--profile", profile,
-                                       "--set", f"pipeline.schedule={schedule}"])
-                predicted[schedule].append(float(next(csv.DictReader(io.StringIO(text)))["seconds_per_step"]))
-        predict()
+        link.run(launch, mpiexec, options.cores, [strait, "profile", *words, "--output", profile])
         for schedule in schedules:
-            shutil.rmtree(output, ignore_errors=True)
-            link.run(launch, mpiexec, options.cores,
-                     [strait, *words, "--output", output, "--set", f"run.steps={STEPS}",
-                      "--set", f"pipeline.schedule={schedule}"])
-            with h5py.File(output / "metrics.h5") as file:
-                measured[schedule] = statistics.median(map(float, file["train/seconds"][DROPPED:]))
-        predict()
+            sets = ["--set", f"pipeline.schedule={schedule}", "--set", f"run.steps={STEPS}"]
+            steps[schedule] = measure(launch, sets), predict(sets)
     shutil.rmtree(output)
-    return {schedule: (measured[schedule], predicted[schedule]) for schedule in schedules}
+    return steps
 
 
 def row(rate, method, schedule, rounds):
     name = f"{rate:g} Mbit/s, half duplex" if rate else "shared memory"
-    ratios = [statistics.mean(predicted) / measured for measured, predicted in rounds]
-    return (f"| {name} | {method} | {schedule} | {statistics.median(measured for measured, _ in rounds):.3f} s "
-            f"| {statistics.median(statistics.mean(predicted) for _, predicted in rounds):.3f} s "
+    measured = statistics.median(measured for measured, _ in rounds)
+    predicted = statistics.median(predicted for _, predicted in rounds)
+    ratios = [predicted / measured for measured, predicted in rounds]
+    return (f"| {name} | {method} | {schedule} | {measured:.3f} s | {predicted:.3f} s "
             f"| {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |")
 
 
