@@ -41,9 +41,10 @@ def throttle(namespace, device, bits_per_second):
     for buffer in ("tcp_rmem", "tcp_wmem"):
         subprocess.run(["ip", "netns", "exec", namespace, "sysctl", "-q", "-w",
                         f"net.ipv4.{buffer}=4096 8388608 33554432"], check=True)
-    # Packets as on Ethernet: the bucket drops what is larger than itself.
-    ip("-n", namespace, "link", "set", "dev", device, "mtu", "1500", "up")
-    burst = max(16 * 1024, int(bits_per_second / 8 * 1e-3))  # bytes: a millisecond
+    # The bucket drops what is larger than itself. Smaller packets would take the ranks' processors from them, as no
+    # network card helps here.
+    ip("-n", namespace, "link", "set", "dev", device, "mtu", "9000", "up")
+    burst = max(20 * 1024, int(bits_per_second / 8 * 1e-3))  # bytes: a millisecond
     subprocess.run(["tc", "-n", namespace, "qdisc", "add", "dev", device, "root", "tbf", "rate",
                     f"{bits_per_second:.0f}bit", "burst", str(burst), "limit", str(64 * 1024 * 1024)], check=True)
 
