@@ -67,13 +67,13 @@ def draw_throughput(axes, file):
 
 def draw_gantt(axes, file):
     trace = file["trace"]
-    stage, start, end, waited = (trace[name][:] for name in ("stage", "start", "end", "waited"))
+    rank, start, end, waited = (trace[name][:] for name in ("rank", "start", "end", "waited"))
     micro_batch = trace["micro_batch"][:]
     action = [name.decode() if isinstance(name, bytes) else name for name in trace["action"][:]]
-    if not len(stage):
+    if not len(rank):
         axes.set_axis_off()
         return
-    for s, a, b, w, m, name in zip(stage, start, end, waited, micro_batch, action):
+    for s, a, b, w, m, name in zip(rank, start, end, waited, micro_batch, action):
         colour = COLOURS.get(name, MESSAGE_COLOUR)
         axes.barh(s, (b - a) * 1e3, left=a * 1e3, height=0.8, color=colour, edgecolor="white", linewidth=0.3)
         if w > 0:
@@ -81,8 +81,8 @@ def draw_gantt(axes, file):
         if name in ("forward", "backward", "backward_input") and (b - a) > 0.02 * end.max():
             axes.text((a + b) / 2 * 1e3, s, str(m), ha="center", va="center", color="white", fontsize=7)
     axes.invert_yaxis()
-    axes.set_yticks(range(int(stage.max()) + 1))
-    axes.set(xlabel="milliseconds since the step began", ylabel="stage",
+    axes.set_yticks(range(int(rank.max()) + 1))
+    axes.set(xlabel="milliseconds since the step began", ylabel="rank",
              title="One step, action by action (numbers are micro-batches)")
     names = [n for n in COLOURS if n in action]
     handles = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[n]) for n in names]

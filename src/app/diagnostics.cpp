@@ -28,6 +28,7 @@ std::vector<std::vector<double>> gather_diagnostics(const ExecutionSpace& exec, 
     mine[boundary * columns + own + 2] += seconds.update;
   };
   for (auto& executor : pipeline.executors()) {
+    if (executor->replica() > 0) continue;  // the first speaks
     for (auto& unit : executor->units()) {
       if (auto* sender = unit.sender()) {
         const std::vector<double> values = sender->diagnose(exec);

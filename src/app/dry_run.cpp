@@ -42,23 +42,29 @@ std::string describe_run(const Settings& settings, const codec::Codec<T>& codec)
        fmt::format("{} steps, {}tokens ({:.1f} per parameter), {}FLOP", settings.run.steps,
                    with_prefix(tokens * steps), tokens * steps / static_cast<double>(model.parameters()),
                    with_prefix(tokens * steps * model.flops_per_token())));
-  line("schedule", fmt::format("{}{}, {} stages{}", setup.schedule,
-                               setup.schedule == "pipedream" ? fmt::format(" ({})", setup.weight_versions) : "",
-                               setup.ranks(),
-                               setup.chunks > 1 ? fmt::format(" of {} runs of layers", setup.chunks) : ""));
+  const pipeline::Placement placement = setup.placement();
+  std::string schedule = setup.schedule;
+  if (setup.schedule == "pipedream") schedule += fmt::format(" ({})", setup.weight_versions);
+  schedule += fmt::format(", {} stages", placement.stages);
+  if (setup.chunks > 1) schedule += fmt::format(" of {} runs of layers", setup.chunks);
+  if (!setup.replicas.empty()) {
+    schedule += fmt::format(", replicas {}: {} ranks", fmt::join(setup.replicas, "-"), placement.ranks());
+  }
+  line("schedule", schedule);
 
-  for (int rank = 0; rank < setup.ranks(); ++rank) {
+  for (int first = 0; first < placement.stages; ++first) {
     std::string spans, in_flight;
     std::int64_t parameters = 0, bytes = 0;
-    for (int stage = rank; stage < setup.stages(); stage += setup.ranks()) {
-      const char* separator = stage > rank ? ", " : "";
+    if (placement.replicas_of(first) > 1) spans = fmt::format("{} x ", placement.replicas_of(first));
+    for (int stage = first; stage < setup.stages(); stage += placement.stages) {
+      const char* separator = stage > first ? ", " : "";
       spans += separator + span_text(setup.spans[stage]);
-      in_flight += fmt::format("{}{}", stage > rank ? " + " : "", plan.slots_of(stage));
+      in_flight += fmt::format("{}{}", stage > first ? " + " : "", plan.slots_of(stage));
       parameters += model::stage_layout(model, setup.spans[stage]).size();
       bytes += pipeline::StageUnit<T>::bytes_needed(setup, plan, stage, codec);
     }
-    const int versions = plan.weight_copies(rank);
-    line(fmt::format("stage {}", rank),
+    const int versions = plan.weight_copies(first);
+    line(fmt::format("stage {}", first),
          fmt::format("{}, {}parameters{}, {} micro-batches in flight, {}", spans,
                      with_prefix(static_cast<double>(parameters)),
                      versions > 1 ? fmt::format(", {} versions of weights", versions) : "", in_flight,
@@ -69,12 +75,14 @@ std::string describe_run(const Settings& settings, const codec::Codec<T>& codec)
     const auto bounds = codec.bounds(shape);
     const auto capacities = pipeline::message_capacities(codec, shape);
     pipeline::check_message_size(std::max(capacities.forward, capacities.backward));
-    line(fmt::format("boundary {}", boundary),
-         fmt::format("after layer {}, at most {} forward, {} back and {} to synchronise per step",
-                     setup.spans[boundary].last_layer - 1,
-                     bytes_text(static_cast<double>(bounds.forward) * setup.micro_batches),
-                     bytes_text(static_cast<double>(bounds.backward) * setup.micro_batches),
-                     bytes_text(static_cast<double>(bounds.sync_up + bounds.sync_down))));
+    line(
+        fmt::format("boundary {}", boundary),
+        fmt::format("after layer {}, at most {} forward, {} back and {} to synchronise per step",
+                    setup.spans[boundary].last_layer - 1,
+                    bytes_text(static_cast<double>(bounds.forward) * setup.micro_batches),
+                    bytes_text(static_cast<double>(bounds.backward) * setup.micro_batches),
+                    bytes_text(static_cast<double>(bounds.sync_up * placement.replicas_of(boundary) +
+                                                   bounds.sync_down * placement.replicas_of(boundary + 1)))));
   }
   return text;
 }

@@ -24,7 +24,8 @@ constexpr io::ElementType column_type(const Column<T>&) {
 
 struct TraceDatasets {
   explicit TraceDatasets(const io::Group& root)
-      : stage(root.dataset("trace/stage")),
+      : rank(root.dataset("trace/rank")),
+        stage(root.dataset("trace/stage")),
         action(root.dataset("trace/action")),
         micro_batch(root.dataset("trace/micro_batch")),
         start(root.dataset("trace/start")),
@@ -33,7 +34,7 @@ struct TraceDatasets {
 
   static void create(io::Group group) {
     using enum io::ElementType;
-    group.create_extendible("stage", int32, chunk_rows).describe("1", "stage that acted");
+    group.create_extendible("stage", int32, chunk_rows).describe("1", "virtual stage that acted");
     group.create_extendible_text("action", chunk_rows, action_width).describe("1", "what it did");
     group.create_extendible("micro_batch", int64, chunk_rows).describe("1", "micro-batch of the action");
     group.create_extendible("start", float64, chunk_rows).describe("s", "since the step began");
@@ -53,7 +54,7 @@ struct TraceDatasets {
     dataset.flush();
   }
 
-  io::Dataset stage, action, micro_batch, start, end, waited;
+  io::Dataset rank, stage, action, micro_batch, start, end, waited;
 };
 
 /// Adds what the layout asks for and the file lacks; SWMR allows it only before the writing begins.
@@ -74,6 +75,11 @@ void complete(io::File& file, const MetricsAttributes& attributes, const Metrics
         .set_attribute("after_layer", layout.boundaries[p].after_layer);
   }
   if (!root.has("trace")) TraceDatasets::create(root.create_group("trace"));
+  if (!root.has("trace/rank")) {  // a file of before there were replicas
+    root.group("trace")
+        .create_extendible("rank", io::ElementType::int32, chunk_rows)
+        .describe("1", "rank that acted");
+  }
 }
 
 /// Refuses a file that is not the copy of `step` steps.
@@ -172,6 +178,7 @@ void MetricsFile::append_step(const StepRecord& record) {
     table.gradient_norm.pending.push_back(record.stages[s].gradient_norm);
     table.memory_bytes.pending.push_back(record.stages[s].memory_bytes);
     table.resident_bytes.pending.push_back(record.stages[s].resident_bytes);
+    table.bytes_replicas.pending.push_back(record.stages[s].bytes_replicas);
   }
   ++implementation_->steps;
 }
@@ -191,11 +198,12 @@ void MetricsFile::append_diagnostics(int boundary, std::int64_t step, const std:
 }
 
 void MetricsFile::write_trace(const std::vector<TraceRecord>& records) {
-  std::vector<std::int32_t> stages;
+  std::vector<std::int32_t> ranks, stages;
   std::vector<std::string> actions;
   std::vector<std::int64_t> micro_batches;
   std::vector<double> starts, ends, waits;
   for (const auto& record : records) {
+    ranks.push_back(record.rank);
     stages.push_back(record.stage);
     actions.push_back(record.action);
     micro_batches.push_back(record.micro_batch);
@@ -204,6 +212,7 @@ void MetricsFile::write_trace(const std::vector<TraceRecord>& records) {
     waits.push_back(record.waited);
   }
   auto& trace = implementation_->trace;
+  TraceDatasets::replace(trace.rank, ranks);
   TraceDatasets::replace(trace.stage, stages);
   TraceDatasets::replace(trace.action, actions);
   TraceDatasets::replace(trace.micro_batch, micro_batches);

@@ -80,7 +80,7 @@ struct DiagnosticsTable {
 };
 
 struct StageTable {
-  Column<std::int64_t> step, memory_bytes, resident_bytes;
+  Column<std::int64_t> step, memory_bytes, resident_bytes, bytes_replicas;
   Column<double> seconds_compute, seconds_wait, gradient_norm;
 
   template <class Visit>
@@ -91,6 +91,8 @@ struct StageTable {
     visit(memory_bytes, "memory_bytes", "byte",
           "weights, gradients, activations, state of optimiser and codec, message buffers");
     visit(resident_bytes, "resident_bytes", "byte", "largest resident set of the rank's process so far");
+    visit(bytes_replicas, "bytes_replicas", "byte",
+          "what the stage's replicas sent each other in the step to add up their gradients");
     visit(step, "step", "1", "optimiser updates before this one");
   }
 };

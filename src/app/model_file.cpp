@@ -155,6 +155,7 @@ void save_model(const ExecutionSpace& exec, MPI_Comm communicator, const std::st
         group.write("seed", &state.seed, {});
       }
       for (auto& executor : executors) {
+        if (executor->replica() > 0) continue;  // it holds what the first does
         for (auto& unit : executor->units()) save_unit(exec, root, unit);
         if (executor->asynchronous()) pipeline::save_in_flight(*executor, root.require_group("pipeline"));
       }
@@ -173,7 +174,11 @@ RunState load_model(const ExecutionSpace& exec, const std::string& path, Executo
     fail(ExitCode::io, "{}: is not a {} file of version {}", path, format_name, format_version);
   }
   for (auto& executor : executors) {
-    for (auto& unit : executor->units()) load_unit(exec, root, unit, notes);
+    std::vector<std::string> repeated;
+    for (auto& unit : executor->units()) {
+      load_unit(exec, root, unit, executor->replica() == 0 ? notes : repeated);
+      unit.share_out_sums(std::nullopt);
+    }
   }
   RunState state;
   const auto group = root.group("state");

@@ -29,9 +29,12 @@ std::string toml_string(const std::string& text) {
 void check_ranks(const pipeline::PipelineConfig& pipeline, int ranks) {
   const int needed = pipeline.ranks();
   if (ranks == needed) return;
-  fail(ExitCode::environment, "strait: {} ranks were started, but {} need{} {}: run it under mpiexec -n {}",
-       ranks, pipeline.emulated ? "emulated stages" : fmt::format("pipeline.stages = {}", pipeline.stages),
-       pipeline.emulated ? "" : "s", needed, needed);
+  const std::string stages = fmt::format("pipeline.stages = {}", pipeline.stages);
+  const std::string replicas =
+      pipeline.replicas.empty() ? "" : fmt::format(" with replicas {}", fmt::join(pipeline.replicas, "-"));
+  fail(ExitCode::environment, "strait: {} ranks were started, but {}{} need{} {}: run it under mpiexec -n {}",
+       ranks, pipeline.emulated ? "emulated stages" : stages, replicas, pipeline.emulated ? "" : "s", needed,
+       needed);
 }
 
 /// What a dry run or `strait simulate` say of a simulated step. Writes its trace.
@@ -61,7 +64,8 @@ ExitCode run_deck(const CommandLine& line, const Deck& deck, const Settings& set
   agree(communicator, [&] {
     codec = codec::codec_from_deck<T>(deck.table("codec"), settings.model.hidden,
                                       {.tied_embeddings = settings.model.tie_embeddings,
-                                       .synchronous = pipeline::synchronous(settings.pipeline.schedule)});
+                                       .synchronous = pipeline::synchronous(settings.pipeline.schedule),
+                                       .replicated = !settings.pipeline.replicas.empty()});
     deck.finish();
     if (line.print_deck) answer += deck.effective();
     if (line.deck_reference) answer += deck.reference();

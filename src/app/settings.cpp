@@ -4,6 +4,8 @@
 #include "strait/data/tokenizer.hpp"
 #include "strait/pipeline/schedule.hpp"
 
+#include <algorithm>
+
 namespace strait::app {
 
 namespace {
@@ -35,6 +37,24 @@ void check_asynchronous(const Deck& deck, const Settings& settings) {
                     "pipeline.schedule = \"2bw\"",
                     training.sequences_per_step, training.micro_batches(), pipeline.stages,
                     training.micro_batch));
+  }
+}
+
+void check_replicas(const Deck& deck, const Settings& settings) {
+  const auto& replicas = settings.pipeline.replicas;
+  if (replicas.empty()) return;
+  const int most = *std::max_element(replicas.begin(), replicas.end());
+  if (most > settings.training.micro_batches()) {
+    deck.table("pipeline")
+        .reject("replicas", fmt::format("of a stage are {}, expected at most {}, the micro-batches of a step",
+                                        most, settings.training.micro_batches()));
+  }
+  if (settings.model.tie_embeddings && replicas.front() != replicas.back()) {
+    deck.table("pipeline")
+        .reject("replicas",
+                fmt::format(
+                    "of the first and last stage are {} and {}, expected the same with model.tie_embeddings",
+                    replicas.front(), replicas.back()));
   }
 }
 
@@ -75,6 +95,7 @@ Settings Settings::from_deck(const Deck& deck) {
                                 settings.training.validation_interval));
   }
   if (!pipeline::synchronous(settings.pipeline.schedule)) check_asynchronous(deck, settings);
+  check_replicas(deck, settings);
   if (settings.output.sample_tokens > 0) {
     const auto vocabulary = data::make_tokenizer(settings.data.tokenizer)->vocabulary();
     if (vocabulary > settings.model.vocab) {
@@ -100,6 +121,7 @@ pipeline::PipelineSetup Settings::pipeline_setup() const {
                           by_profile ? profiled_split(*this, read_profile(profile, *this)) : pipeline.split);
   setup.schedule = pipeline.schedule;
   setup.chunks = pipeline.chunks;
+  setup.replicas = pipeline.replicas;
   setup.weight_versions = pipeline.weight_versions;
   setup.steps = run.steps;
   setup.sequences = training.micro_batch;

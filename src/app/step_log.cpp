@@ -11,7 +11,18 @@ namespace strait::app {
 namespace {
 
 // A row: what one rank of the pipeline did in one step.
-enum Column { seconds, compute, communication, wait, input, memory, resident, gradient_norm, first_boundary };
+enum Column {
+  seconds,
+  compute,
+  communication,
+  wait,
+  input,
+  memory,
+  resident,
+  gradient_norm,
+  replicas,
+  first_boundary
+};
 constexpr std::size_t per_boundary = 3;
 
 /// The rows of all processes one after the other, on rank 0.
@@ -29,11 +40,12 @@ std::vector<double> gather_rows(MPI_Comm communicator, const std::vector<double>
 
 }  // namespace
 
-StepLog::StepLog(MPI_Comm communicator, int ranks, int boundaries)
+StepLog::StepLog(MPI_Comm communicator, const pipeline::Placement& placement, int boundaries)
     : communicator_(communicator),
-      ranks_(ranks),
+      placement_(placement),
+      ranks_(placement.ranks()),
       boundaries_(boundaries),
-      rank_totals_(ranks),
+      rank_totals_(ranks_),
       boundary_totals_(boundaries) {}
 
 std::size_t StepLog::row_length() const { return first_boundary + per_boundary * boundaries_; }
@@ -42,7 +54,7 @@ template <class T>
 void StepLog::add(StepRecord step, pipeline::Pipeline<T>& pipeline) {
   executors_.clear();
   step.boundaries.resize(boundaries_);
-  step.stages.resize(ranks_);
+  step.stages.resize(placement_.stages);
   const double step_seconds = step.seconds;
   steps_.push_back(std::move(step));
   for (auto& executor : pipeline.executors()) {
@@ -55,6 +67,7 @@ void StepLog::add(StepRecord step, pipeline::Pipeline<T>& pipeline) {
     row[input] = statistics.seconds_input;
     row[memory] = static_cast<double>(executor->memory_bytes());
     row[resident] = static_cast<double>(peak_resident_bytes());
+    row[replicas] = static_cast<double>(statistics.sent.replicas);
     executors_.push_back(executor->transport().rank());
     for (int p = 0; p < boundaries_; ++p) {
       const auto& sent = statistics.sent.boundaries[p];
@@ -102,11 +115,16 @@ std::vector<StepRecord> StepLog::gather() {
 }
 
 void StepLog::absorb(StepRecord& step, int rank, const double* row) {
-  step.stages[rank] = {.seconds_compute = row[compute],
-                       .seconds_wait = row[wait],
-                       .gradient_norm = row[gradient_norm],
-                       .memory_bytes = static_cast<std::int64_t>(row[memory]),
-                       .resident_bytes = static_cast<std::int64_t>(row[resident])};
+  // Times of a stage are the mean of its replicas, memory is the most of one, bytes are of all.
+  const int of_stage = placement_.stage_of(rank);
+  const double share = 1.0 / placement_.replicas_of(of_stage);
+  StageRecord& stage = step.stages[of_stage];
+  stage.seconds_compute += share * row[compute];
+  stage.seconds_wait += share * row[wait];
+  stage.gradient_norm = row[gradient_norm];
+  stage.memory_bytes = std::max(stage.memory_bytes, static_cast<std::int64_t>(row[memory]));
+  stage.resident_bytes = std::max(stage.resident_bytes, static_cast<std::int64_t>(row[resident]));
+  stage.bytes_replicas += static_cast<std::int64_t>(row[replicas]);
   RankTotals& totals = rank_totals_[rank];
   totals.seconds += row[seconds];
   totals.compute += row[compute];
@@ -127,16 +145,16 @@ void StepLog::absorb(StepRecord& step, int rank, const double* row) {
 
 template <class T>
 std::vector<TraceRecord> gather_trace(MPI_Comm communicator, pipeline::Pipeline<T>& pipeline) {
-  constexpr std::size_t length = 6;
+  constexpr std::size_t length = 7;
   std::vector<double> mine;
   for (auto& executor : pipeline.executors()) {
     const auto& trace = executor->trace();
     for (const auto& entry : trace) {
       const int stage = executor->units()[entry.action.chunk].index();
-      mine.insert(mine.end(),
-                  {static_cast<double>(stage), static_cast<double>(entry.action.kind),
-                   static_cast<double>(entry.action.micro_batch), entry.start - trace.front().start,
-                   entry.end - trace.front().start, entry.waited});
+      mine.insert(mine.end(), {static_cast<double>(stage), static_cast<double>(entry.action.kind),
+                               static_cast<double>(entry.action.micro_batch),
+                               entry.start - trace.front().start, entry.end - trace.front().start,
+                               entry.waited, static_cast<double>(executor->transport().rank())});
     }
   }
   const std::vector<double> all = gather_rows(communicator, mine);
@@ -148,7 +166,8 @@ std::vector<TraceRecord> gather_trace(MPI_Comm communicator, pipeline::Pipeline<
          .micro_batch = static_cast<std::int64_t>(all[i + 2]),
          .start = all[i + 3],
          .end = all[i + 4],
-         .waited = all[i + 5]});
+         .waited = all[i + 5],
+         .rank = static_cast<int>(all[i + 6])});
   }
   return records;
 }

@@ -28,6 +28,9 @@ pipeline::Schedule priced_schedule(const pipeline::PipelineSetup& setup) {
 template <class T>
 StepPrice step_price(const CommandLine& line, const Deck& deck, const Settings& settings,
                      const codec::Codec<T>& codec) {
+  if (!settings.pipeline.replicas.empty()) {
+    deck.table("pipeline").reject("replicas", "are more than 1, expected 1 in a simulation");
+  }
   const auto setup = settings.pipeline_setup();
   StepPrice price;
   price.schedule = priced_schedule(setup);
@@ -91,7 +94,8 @@ std::vector<TraceRecord> simulated_trace(const pipeline::Schedule& schedule,
                          .micro_batch = action.micro_batch,
                          .start = actions[i].start,
                          .end = actions[i].end,
-                         .waited = actions[i].waited});
+                         .waited = actions[i].waited,
+                         .rank = rank});
     }
   }
   return records;

@@ -34,7 +34,7 @@ void write_trace_file(const std::string& path, const TraceTitle& title,
     events.push_back(name_of_row("thread_name", rank, "rank " + std::to_string(rank)));
   }
   for (const TraceRecord& record : records) {
-    const int rank = record.stage % title.ranks;
+    const int rank = record.rank;
     Json action = slice(record.action, rank, record.start, record.end - record.start);
     Json& arguments = action["args"] = {{"stage", record.stage}};
     if (record.micro_batch >= 0) arguments["micro_batch"] = record.micro_batch;

@@ -31,7 +31,7 @@ Trainer<T>::Trainer(const ExecutionSpace& exec, MPI_Comm communicator, const Com
       settings_(settings),
       codec_(codec),
       store_(settings.output.directory + "/checkpoints", settings.checkpoint.keep),
-      log_(communicator, settings.pipeline.stages, settings.pipeline.virtual_stages() - 1) {
+      log_(communicator, settings.pipeline.placement(), settings.pipeline.virtual_stages() - 1) {
   agree(communicator_, [&] { feed_.emplace(settings_); });
   open_output(communicator_, settings_.output.directory, store_, line_.restart);
   agree(communicator_, [&] {  // transports meet before anything can fail on one rank alone
@@ -270,9 +270,11 @@ void Trainer<T>::write_known_metrics() {
     if (!trace.empty()) {
       metrics_->write_trace(trace);
       if (line_.trace) {
-        write_trace_file(
-            *line_.trace,
-            {.run = settings_.run.name, .source = "measured", .ranks = settings_.pipeline.stages}, trace);
+        write_trace_file(*line_.trace,
+                         {.run = settings_.run.name,
+                          .source = "measured",
+                          .ranks = settings_.pipeline.placement().ranks()},
+                         trace);
       }
     }
     metrics_->flush_when_due();

@@ -55,7 +55,13 @@ std::unique_ptr<Codec<T>> make_codec(const std::string& name, Table table, int h
   }
   if (name == "topk") return std::make_unique<TopKCodec<T>>(top_k_from_deck<T>(table, hidden));
   if (name == "ssn") return std::make_unique<SubspaceCodec<T>>(subspace_from_deck<T>(table, hidden, facts));
-  return std::make_unique<ProjectionCodec<T>>(projection_from_deck<T>(name, table, hidden));
+  const ProjectionOptions options = projection_from_deck<T>(name, table, hidden);
+  if (facts.replicated && options.rvq) {
+    table.table("rvq").reject("groups",
+                              "is given, expected no [codec.rvq] with pipeline.replicas > 1: "
+                              "codebooks follow the micro-batches in their order");
+  }
+  return std::make_unique<ProjectionCodec<T>>(options);
 }
 
 }  // namespace

@@ -101,6 +101,12 @@ std::int64_t ProjectionCodec<T>::bytes_needed(Side side, const BoundaryShape& sh
 }
 
 template <class T>
+std::vector<std::int64_t> ProjectionCodec<T>::sums_needed(Side side, const BoundaryShape& shape) const {
+  return side == Side::sender ? ProjectionSender<T>::sums_needed(options_, shape)
+                              : ProjectionReceiver<T>::sums_needed(options_, shape);
+}
+
+template <class T>
 std::unique_ptr<Sender<T>> ProjectionCodec<T>::sender(const ExecutionSpace& exec,
                                                       const BoundaryShape& shape) const {
   return std::make_unique<ProjectionSender<T>>(exec, options_, shape);

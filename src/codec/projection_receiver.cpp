@@ -119,6 +119,22 @@ void ProjectionReceiver<T>::receive_sync_down(const ExecutionSpace& exec, const 
 }
 
 template <class T>
+std::vector<Vector<T>> ProjectionReceiver<T>::sums(const ExecutionSpace& exec) {
+  if (!learns()) return {};
+  const Vector<T> sum(gradient_.data(), gradient_.size());
+  if (!accumulated_) Kokkos::deep_copy(exec, sum, T(0));
+  accumulated_ = true;
+  return {sum};
+}
+
+template <class T>
+std::vector<std::int64_t> ProjectionReceiver<T>::sums_needed(const ProjectionOptions& options,
+                                                             const BoundaryShape& shape) {
+  if (options.rule.empty()) return {};
+  return {std::int64_t{shape.hidden} * options.rank};
+}
+
+template <class T>
 std::int64_t ProjectionReceiver<T>::bytes_needed(const ProjectionOptions& options,
                                                  const BoundaryShape& shape) {
   const std::int64_t width = (options.anchors == AnchorKind::factorized ? 2 : 1) * std::int64_t{options.rank};

@@ -27,6 +27,9 @@ class ProjectionReceiver : public Receiver<T> {
   void update(const ExecutionSpace& exec, const UpdateInfo&) override { gradients_.update(exec); }
   void send_sync_up(const ExecutionSpace&, Message&) override;
   void receive_sync_down(const ExecutionSpace&, const Message&) override;
+  std::vector<Vector<T>> sums(const ExecutionSpace&) override;
+  void clear_sums() override { accumulated_ = false; }
+  static std::vector<std::int64_t> sums_needed(const ProjectionOptions& options, const BoundaryShape& shape);
 
   std::int64_t state_bytes() const override;
   bool keeps_state() const override { return true; }

@@ -158,6 +158,27 @@ void ProjectionSender<T>::send_sync_down(const ExecutionSpace& exec, Message& me
 }
 
 template <class T>
+std::vector<Vector<T>> ProjectionSender<T>::sums(const ExecutionSpace& exec) {
+  if (!optimizer_) return {};
+  std::vector<Vector<T>> all = {Vector<T>(gradient_.data(), gradient_.size())};
+  if (anchors_.factorized()) all.emplace_back(row_gradient_.data(), row_gradient_.size());
+  for (const Vector<T>& sum : all) {
+    if (!accumulated_) Kokkos::deep_copy(exec, sum, T(0));
+  }
+  accumulated_ = true;
+  return all;
+}
+
+template <class T>
+std::vector<std::int64_t> ProjectionSender<T>::sums_needed(const ProjectionOptions& options,
+                                                           const BoundaryShape& shape) {
+  if (options.rule.empty()) return {};
+  const std::int64_t rank = options.rank;
+  if (options.anchors == AnchorKind::factorized) return {shape.hidden * rank, rank * rank};
+  return {shape.hidden * rank};
+}
+
+template <class T>
 std::vector<double> ProjectionSender<T>::diagnose(const ExecutionSpace& exec) {
   ensure(newest_ >= 0, "a micro-batch was encoded before it is diagnosed");
   const Slot& slot = slots_[newest_];

@@ -29,6 +29,10 @@ class ProjectionSender : public Sender<T> {
   void update(const ExecutionSpace&, const UpdateInfo&) override;
   void send_sync_down(const ExecutionSpace&, Message&) override;
 
+  std::vector<Vector<T>> sums(const ExecutionSpace&) override;
+  void clear_sums() override { accumulated_ = false; }
+  static std::vector<std::int64_t> sums_needed(const ProjectionOptions& options, const BoundaryShape& shape);
+
   std::vector<double> diagnose(const ExecutionSpace&) override;
   std::int64_t state_bytes() const override;
   bool keeps_state() const override { return true; }

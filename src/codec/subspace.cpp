@@ -96,6 +96,10 @@ SubspaceOptions subspace_from_deck(Table table, int hidden, const RunFacts& fact
                              "be decoded in another subspace than they were encoded in",
                              options.grassmann_interval));
   }
+  if (options.grassmann_interval > 0 && facts.replicated) {
+    table.reject("grassmann_interval",
+                 fmt::format("is {}, expected 0 with pipeline.replicas > 1", options.grassmann_interval));
+  }
   options.grassmann_rate = table.at_least(
       "grassmann_rate",
       table.optional<double>("grassmann_rate", 0.1,

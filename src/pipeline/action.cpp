@@ -30,6 +30,10 @@ std::string_view name(ActionKind kind) {
       return "codec_sync_up";
     case codec_sync_down:
       return "codec_sync_down";
+    case begin_all_reduce:
+      return "begin_all_reduce";
+    case all_reduce:
+      return "all_reduce";
     case tied_reduce:
       return "tied_reduce";
     case norm_reduce:

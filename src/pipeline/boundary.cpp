@@ -62,14 +62,14 @@ struct Side<Receiver<T>> {
 
 template <class Mailbox>
 Mailbox mailbox(const Stream& stream, const codec::BoundaryShape& shape, const MessageBounds& capacities,
-                Transport& transport, int peer, int buffers) {
-  const Envelope envelope{.channel = stream.channel, .boundary = shape.boundary, .peer = peer};
+                Transport& transport, int buffers) {
+  const Envelope envelope{.channel = stream.channel, .boundary = shape.boundary};
   return Mailbox(transport, envelope, capacities.*stream.capacity, buffers);
 }
 
 /// Fills a message by `encode` and posts it; false while no buffer is free. Adds to `seconds`.
 template <class Encode>
-bool post(const ExecutionSpace& exec, Outbox& outbox, std::int64_t micro_batch, bool evaluation,
+bool post(const ExecutionSpace& exec, Outbox& outbox, const Arrival& arrival, bool evaluation,
           double& seconds, Encode encode) {
   Message* message = outbox.free();
   if (!message) return false;
@@ -77,7 +77,7 @@ bool post(const ExecutionSpace& exec, Outbox& outbox, std::int64_t micro_batch, 
   encode(*message);
   fence(exec, "strait::pipeline::boundary: the transport reads the message next");
   seconds += watch.seconds();
-  outbox.post(micro_batch, evaluation);
+  outbox.post(arrival.micro_batch, arrival.peer, evaluation);
   return true;
 }
 
@@ -121,36 +121,36 @@ void read_messages(const ExecutionSpace& exec, const io::Group& group, Inbox& in
 template <class T, template <class> class CodecEnd>
 BoundaryEnd<T, CodecEnd>::BoundaryEnd(const ExecutionSpace& exec, std::unique_ptr<CodecEnd<T>> end,
                                       const codec::BoundaryShape& shape, const MessageBounds& capacities,
-                                      Transport& transport, int peer, bool asynchronous)
+                                      Transport& transport, bool asynchronous)
     : exec_(exec),
       end_(std::move(end)),
-      out_(mailbox<Outbox>(Side<CodecEnd<T>>::out, shape, capacities, transport, peer, message_buffers)),
-      sync_out_(
-          mailbox<Outbox>(Side<CodecEnd<T>>::sync_out, shape, capacities, transport, peer, sync_buffers)),
-      in_(mailbox<Inbox>(Side<CodecEnd<T>>::in, shape, capacities, transport, peer, message_buffers)),
-      sync_in_(mailbox<Inbox>(Side<CodecEnd<T>>::sync_in, shape, capacities, transport, peer,
+      out_(mailbox<Outbox>(Side<CodecEnd<T>>::out, shape, capacities, transport, message_buffers)),
+      sync_out_(mailbox<Outbox>(Side<CodecEnd<T>>::sync_out, shape, capacities, transport, sync_buffers)),
+      in_(mailbox<Inbox>(Side<CodecEnd<T>>::in, shape, capacities, transport, message_buffers)),
+      sync_in_(mailbox<Inbox>(Side<CodecEnd<T>>::sync_in, shape, capacities, transport,
                               asynchronous && !Side<CodecEnd<T>>::sends_forward
                                   ? asynchronous_sync_down_buffers
                                   : sync_buffers)) {
   if (!asynchronous) return;
   if constexpr (Side<CodecEnd<T>>::sends_forward) {
-    evaluation_out_.emplace(mailbox<Outbox>(forward, shape, capacities, transport, peer, message_buffers));
+    evaluation_out_.emplace(mailbox<Outbox>(forward, shape, capacities, transport, message_buffers));
   } else {
-    evaluation_in_.emplace(mailbox<Inbox>(forward, shape, capacities, transport, peer, message_buffers));
+    evaluation_in_.emplace(mailbox<Inbox>(forward, shape, capacities, transport, message_buffers));
   }
 }
 
 template <class T, template <class> class CodecEnd>
-void BoundaryEnd<T, CodecEnd>::begin(const std::vector<std::int64_t>& micro_batches,
-                                     std::optional<std::int64_t> step, Crossing crossing) {
+void BoundaryEnd<T, CodecEnd>::begin(const std::vector<Arrival>& arrivals, std::optional<std::int64_t> step,
+                                     int sync_peer, Crossing crossing) {
   seconds_ = {};
   crossing_ = crossing;
-  in(step.has_value()).expect(micro_batches, !step);
-  if (step && end_->synchronises(*step)) sync_in_.expect({-1}, false);
+  last_sync_sent_ = -1;
+  in(step.has_value()).expect(arrivals, !step);
+  if (step && end_->synchronises(*step)) sync_in_.expect({{.peer = sync_peer}}, false);
 }
 
 template <class T, template <class> class CodecEnd>
-bool BoundaryEnd<T, CodecEnd>::send(const Context& context, ConstMatrix<T> x) {
+bool BoundaryEnd<T, CodecEnd>::send(const Context& context, int peer, ConstMatrix<T> x) {
   const auto encode = [&](Message& message) {
     if (crossing_ == Crossing::exact) {
       message.size = codec::pack<T>(exec_, message.bytes, 0, x, codec::exact_wire<T>);
@@ -158,7 +158,8 @@ bool BoundaryEnd<T, CodecEnd>::send(const Context& context, ConstMatrix<T> x) {
       std::invoke(Side<CodecEnd<T>>::encode, *end_, exec_, context, x, message);
     }
   };
-  return post(exec_, out(context.training), context.micro_batch, !context.training, seconds_.encode, encode);
+  return post(exec_, out(context.training), {context.micro_batch, peer}, !context.training, seconds_.encode,
+              encode);
 }
 
 template <class T, template <class> class CodecEnd>
@@ -173,10 +174,17 @@ bool BoundaryEnd<T, CodecEnd>::receive(const Context& context, const Matrix<T>& 
 }
 
 template <class T, template <class> class CodecEnd>
-bool BoundaryEnd<T, CodecEnd>::send_sync(std::int64_t step) {
+bool BoundaryEnd<T, CodecEnd>::send_sync(std::int64_t step, int peer) {
   if (!end_->synchronises(step)) return true;
-  return post(exec_, sync_out_, -1, false, seconds_.encode,
-              [&](Message& message) { std::invoke(Side<CodecEnd<T>>::fill_sync, *end_, exec_, message); });
+  if (last_sync_sent_ == step) {
+    sync_out_.post_again(peer);
+    return true;
+  }
+  const bool posted = post(exec_, sync_out_, {.peer = peer}, false, seconds_.encode, [&](Message& message) {
+    std::invoke(Side<CodecEnd<T>>::fill_sync, *end_, exec_, message);
+  });
+  if (posted) last_sync_sent_ = step;
+  return posted;
 }
 
 template <class T, template <class> class CodecEnd>

@@ -2,7 +2,31 @@
 
 #include "strait/pipeline/schedule.hpp"
 
+#include <algorithm>
+#include <functional>
+
 namespace strait::pipeline {
+namespace {
+
+void read_replicas(const Table& table, PipelineConfig& config, const std::vector<int>& replicas) {
+  if (replicas.size() > 1 && static_cast<int>(replicas.size()) != config.stages) {
+    table.reject("replicas", fmt::format("lists {} stages, expected {}", replicas.size(), config.stages));
+  }
+  for (const int number : replicas) table.at_least("replicas", number, 1);
+  const bool alike =
+      std::adjacent_find(replicas.begin(), replicas.end(), std::not_equal_to()) == replicas.end();
+  if (alike && replicas.front() == 1) return;
+  if (!synchronous(config.schedule)) {
+    table.reject("replicas",
+                 fmt::format("are more than 1, expected 1 with schedule \"{}\"", config.schedule));
+  }
+  if (!alike && config.chunks > 1) {
+    table.reject("replicas", "differ between stages, expected the same for all with chunks > 1");
+  }
+  config.replicas = replicas.size() == 1 ? std::vector<int>(config.stages, replicas.front()) : replicas;
+}
+
+}  // namespace
 
 PipelineConfig PipelineConfig::from_deck(Table table) {
   PipelineConfig config;
@@ -24,6 +48,8 @@ PipelineConfig PipelineConfig::from_deck(Table table) {
       table.optional("chunks", 1,
                      "runs of layers per stage: stage s of P has runs s, s + P, ... (interleaved)"),
       1);
+  const std::vector<int> replicas = table.one_or_list(
+      "replicas", 1, "ranks that share the micro-batches of a stage: of all stages, or one number for each");
   if (const auto split = table.automatic<std::vector<int>>(
           "split", "layers per run, first to last, or \"auto\": balanced by cost")) {
     config.split = *split;
@@ -40,6 +66,7 @@ PipelineConfig PipelineConfig::from_deck(Table table) {
   if (config.chunks > 1 && config.stages == 1) {
     table.reject("chunks", fmt::format("is {}, expected 1 with one stage", config.chunks));
   }
+  read_replicas(table, config, replicas);
   if (!config.split.empty() && static_cast<int>(config.split.size()) != config.virtual_stages()) {
     table.reject("split", fmt::format("lists {} runs of layers, expected {}", config.split.size(),
                                       config.virtual_stages()));

@@ -38,15 +38,16 @@ Executor<T>::Executor(const ExecutionSpace& exec, const PipelineSetup& setup, co
       reduction_(transport),
       training_(setup),
       run_(training_.asynchronous),
-      evaluation_(proven(evaluation_schedule(setup.ranks(), 1, schedule_options(setup)))),
-      next_token_schedule_(proven(pipeline::next_token_schedule(setup.ranks(), schedule_options(setup)))),
+      evaluation_(proven(evaluation_schedule(placement().stages, 1, schedule_options(setup)))),
+      next_token_schedule_(
+          proven(pipeline::next_token_schedule(placement().stages, schedule_options(setup)))),
       reports_(transport) {
-  ensure(transport.size() == setup.ranks(), "as many ranks as the schedule has");
-  const int chunks = training_.schedule.chunks;
+  ensure(transport.size() == setup_.ranks(), "as many ranks as the schedule has");
+  const int chunks = setup_.chunks;
   units_.reserve(chunks);
   for (int chunk = 0; chunk < chunks; ++chunk) {
-    units_.emplace_back(exec, setup_, training_, training_.schedule.virtual_stage(transport.rank(), chunk),
-                        codec, transport);
+    units_.emplace_back(exec, setup_, training_, placement().virtual_stage(transport.rank(), chunk), codec,
+                        transport);
   }
 }
 
@@ -91,6 +92,11 @@ bool Executor<T>::run(const Action& action) {
 template <class T>
 bool Executor<T>::perform(const Action& action) {
   switch (action.kind) {
+    case begin_all_reduce:
+      units_[action.chunk].begin_all_reduce();
+      return true;
+    case all_reduce:
+      return units_[action.chunk].all_reduce();
     case tied_reduce:
       return units_[action.chunk].tied().advance();
     case norm_reduce:
@@ -151,17 +157,17 @@ bool Executor<T>::exchange(const Action& action) {
   if (run_) lend_weights(action);
   switch (action.kind) {
     case send_forward:
-      return unit.downstream().send(context(action), stage.output(action.slot));
+      return unit.downstream().send(context(action), action.peer, stage.output(action.slot));
     case receive_forward:
       return unit.upstream().receive(context(action), stage.input(action.slot));
     case send_backward:
-      return unit.upstream().send(context(action), stage.input_gradient());
+      return unit.upstream().send(context(action), action.peer, stage.input_gradient());
     case receive_backward:
       return unit.downstream().receive(context(action), stage.output_gradient());
     case codec_sync_up:
-      return sends ? unit.upstream().send_sync(step) : unit.downstream().receive_sync(step);
+      return sends ? unit.upstream().send_sync(step, action.peer) : unit.downstream().receive_sync(step);
     case codec_sync_down:
-      return sends ? unit.downstream().send_sync(step) : unit.upstream().receive_sync(step);
+      return sends ? unit.downstream().send_sync(step, action.peer) : unit.upstream().receive_sync(step);
     default:
       ensure(false, "an action that exchanges a message");
   }
@@ -179,7 +185,7 @@ void Executor<T>::update() {
     if (finite) {
       unit.update(info, info_.learning_rate_fraction);
     } else {
-      unit.skip_update();
+      unit.skip_update(info_.step);
     }
   }
 }

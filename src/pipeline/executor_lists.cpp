@@ -45,7 +45,7 @@ void Executor<T>::begin_step(const StepInfo& info, BatchSource source) {
 template <class T>
 void Executor<T>::begin_evaluation(int micro_batches, BatchSource source, Crossing crossing) {
   if (micro_batches != evaluation_.micro_batches) {
-    evaluation_ = proven(evaluation_schedule(setup_.ranks(), micro_batches, schedule_options(setup_)));
+    evaluation_ = proven(evaluation_schedule(placement().stages, micro_batches, schedule_options(setup_)));
   }
   loss_sum_ = 0.0;
   begin_evaluating(evaluation_, Mode::evaluation, std::move(source), crossing);
@@ -100,17 +100,17 @@ typename StageUnit<T>::Arrivals Executor<T>::arrivals(const StageUnit<T>& unit) 
   const bool ahead = run_ && mode_ == Mode::training && !unit.is_first();
   for (const Action& action : list_) {
     if (action.kind == receive_forward && action.boundary == unit.index() - 1 && !ahead) {
-      out.forward.push_back(micro_batch(action));
+      out.forward.push_back({micro_batch(action), action.peer});
     }
     if (action.kind == receive_backward && action.boundary == unit.index()) {
-      out.backward.push_back(micro_batch(action));
+      out.backward.push_back({micro_batch(action), action.peer});
     }
   }
   if (!ahead) return out;
   const int before = unit.index() - 1;
   for (std::int64_t b = run_->forwarded(before, info_.step); b < run_->forwarded(before, info_.step + 1);
        ++b) {
-    out.forward.push_back(b);
+    out.forward.push_back({b, before});
   }
   return out;
 }

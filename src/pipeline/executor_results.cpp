@@ -25,7 +25,7 @@ bool Executor<T>::reduce(const Action& action) {
 
   if (action.kind == norm_reduce) set_result(info_.step, *records);
   if (mode_ == Mode::evaluation) evaluated_loss_ = mean_loss(*records, tokens(micro_batches_));
-  if (mode_ == Mode::next_token) next_token_ = records->back().token;
+  if (mode_ == Mode::next_token) next_token_ = records->at(placement().rank_of(setup_.stages() - 1, 0)).token;
   return true;
 }
 
@@ -60,7 +60,9 @@ void Executor<T>::set_result(std::int64_t step, const std::vector<RankRecord>& r
   // In the order of the stages, so that ranks with several chunks add up as one rank per stage does.
   for (std::size_t chunk = 0; chunk < units_.size(); ++chunk) {
     for (std::size_t rank = 0; rank < records.size(); ++rank) {
-      sum_of_squares += records[rank].sums_of_squares[chunk];
+      // Of replicas, which are the same, the first counts.
+      const bool counts = placement().replica_of(static_cast<int>(rank)) == 0;
+      if (counts) sum_of_squares += records[rank].sums_of_squares[chunk];
       of_ranks[rank] += records[rank].sums_of_squares[chunk];
     }
   }

@@ -1,5 +1,7 @@
 #include "strait/pipeline/mailbox.hpp"
 
+#include <utility>
+
 namespace strait::pipeline {
 namespace {
 
@@ -27,8 +29,8 @@ Outbox::Outbox(Transport& transport, const Envelope& envelope, std::int64_t capa
 }
 
 bool Outbox::available(Buffer& buffer) {
-  if (buffer.request && transport_.done(*buffer.request)) buffer.request.reset();
-  return !buffer.request;
+  std::erase_if(buffer.requests, [&](int request) { return transport_.done(request); });
+  return buffer.requests.empty();
 }
 
 codec::Message* Outbox::free() {
@@ -41,13 +43,21 @@ codec::Message* Outbox::free() {
   return nullptr;
 }
 
-void Outbox::post(std::int64_t micro_batch, bool evaluation) {
+void Outbox::post(std::int64_t micro_batch, int peer, bool evaluation) {
   ensure(given_ != nullptr, "a message is taken before it is posted");
   Envelope envelope = envelope_;
   envelope.micro_batch = micro_batch;
+  envelope.peer = peer;
   envelope.evaluation = evaluation;
-  given_->request = transport_.send(envelope, given_->message);
-  given_ = nullptr;
+  given_->requests.push_back(transport_.send(envelope, given_->message));
+  posted_ = std::exchange(given_, nullptr);
+  posted_with_ = envelope;
+}
+
+void Outbox::post_again(int peer) {
+  ensure(posted_ != nullptr, "a message was posted before");
+  posted_with_.peer = peer;
+  posted_->requests.push_back(transport_.send(posted_with_, posted_->message));
 }
 
 bool Outbox::idle() {
@@ -63,10 +73,11 @@ Inbox::Inbox(Transport& transport, const Envelope& envelope, std::int64_t capaci
   for (Buffer& buffer : buffers_) buffer.message = allocate(capacity);
 }
 
-void Inbox::expect(const std::vector<std::int64_t>& micro_batches, bool evaluation) {
-  for (const std::int64_t micro_batch : micro_batches) {
+void Inbox::expect(const std::vector<Arrival>& arrivals, bool evaluation) {
+  for (const Arrival& arrival : arrivals) {
     Envelope envelope = envelope_;
-    envelope.micro_batch = micro_batch;
+    envelope.micro_batch = arrival.micro_batch;
+    envelope.peer = arrival.peer;
     envelope.evaluation = evaluation;
     expected_.push_back(envelope);
   }

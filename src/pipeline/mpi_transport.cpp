@@ -74,7 +74,7 @@ MpiTransport::MpiTransport(const ExecutionSpace& exec, MPI_Comm communicator, in
   int* largest_tag = nullptr;
   int found = 0;
   MPI_Comm_get_attr(MPI_COMM_WORLD, MPI_TAG_UB, &largest_tag, &found);
-  const int needed = (boundaries + 1) * streams * micro_batch_tags;
+  const int needed = (boundaries + 2) * streams * micro_batch_tags;
   if (found && *largest_tag < needed) {
     fail(ExitCode::environment, "strait: this MPI has tags up to {}, {} boundaries need {}", *largest_tag,
          boundaries, needed);

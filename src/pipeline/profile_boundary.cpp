@@ -18,6 +18,7 @@ PipelineSetup two_stages(PipelineSetup setup) {
   setup.spans = model::split_layers(setup.model, 2, {1, 1});
   setup.schedule = "1f1b";
   setup.chunks = 1;
+  setup.replicas = {};
   return setup;
 }
 
@@ -61,16 +62,19 @@ class LoneBoundary {
     Kokkos::deep_copy(exec_, first_.stage().gradients(), T(0));
     Kokkos::deep_copy(exec_, second_.stage().gradients(), T(0));
     fence(exec_, "strait::pipeline::profile_boundary: a step begins");
-    std::vector<std::int64_t> micro_batches;
-    for (int b = 0; b < setup_.micro_batches; ++b) micro_batches.push_back(step_ * setup_.micro_batches + b);
-    first_.begin({.forward = {}, .backward = micro_batches}, step_, Crossing::encoded);
-    second_.begin({.forward = micro_batches, .backward = {}}, step_, Crossing::encoded);
+    std::vector<Arrival> from_first, from_second;
+    for (int b = 0; b < setup_.micro_batches; ++b) {
+      from_first.push_back({step_ * setup_.micro_batches + b, 0});
+      from_second.push_back({step_ * setup_.micro_batches + b, 1});
+    }
+    first_.begin({.forward = {}, .backward = from_second}, step_, Crossing::encoded);
+    second_.begin({.forward = from_first, .backward = {}}, step_, Crossing::encoded);
     for (int b = 0; b < setup_.micro_batches; ++b) {
       const codec::Context from = context(first_, b), to = context(second_, b);
       const CodecSeconds sent = sender().seconds(), received = receiver().seconds();
-      done(sender().send(from, first_.stage().output(0)));
+      done(sender().send(from, 1, first_.stage().output(0)));
       done(receiver().receive(to, second_.stage().input(0)));
-      done(receiver().send(to, second_.stage().input_gradient()));
+      done(receiver().send(to, 0, second_.stage().input_gradient()));
       done(sender().receive(from, first_.stage().output_gradient()));
       encode.push_back(sender().seconds().encode - sent.encode);
       decode.push_back(receiver().seconds().decode - received.decode);
@@ -106,7 +110,7 @@ class LoneBoundary {
       return a.encode + a.decode + a.update + b.encode + b.decode + b.update;
     };
     const double before = seconds();
-    done(receiver().send_sync(step_));
+    done(receiver().send_sync(step_, 0));
     done(sender().receive_sync(step_));
     const Stopwatch watch;
     first_.project_gradients();
@@ -116,7 +120,7 @@ class LoneBoundary {
     const codec::UpdateInfo info{.step = step_};
     sender().update(info);
     receiver().update(info);
-    done(sender().send_sync(step_));
+    done(sender().send_sync(step_, 1));
     done(receiver().receive_sync(step_));
     ++step_;
     return projected + seconds() - before;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <utility>
 
 namespace strait::pipeline::verifier_detail {
 namespace {
@@ -37,6 +38,7 @@ class RankCheck {
       if (action.kind == report) ++reports_;
       if (action.kind == step) visit_step(action);
       if (action.kind == codec_sync_up || action.kind == codec_sync_down) synchronise(action);
+      if (action.kind == begin_all_reduce || action.kind == all_reduce) add_up(action);
       if (action.micro_batch >= 0) visit(action);
     }
     std::vector<int> slots;
@@ -58,6 +60,8 @@ class RankCheck {
     int input_gradient = -1;   ///< micro-batch whose gradient waits to be sent
     bool unused_gradients = false;
     int backwards = 0;  ///< whose gradients are complete
+    int backwards_left = 0;
+    bool begun = false, added_up = false;  ///< with the other replicas
     int slots = 0;
   };
 
@@ -68,8 +72,11 @@ class RankCheck {
       require(action.chunk >= 0 && action.chunk < schedule_.chunks, rank_, action, "no such chunk");
       if (action.micro_batch < 0) continue;
       require(action.micro_batch < schedule_.micro_batches, rank_, action, "no such micro-batch");
+      require(is_own(action.micro_batch, action.chunk), rank_, action, "another replica runs it");
       ++chunks_[action.chunk].uses_left[action.micro_batch];
       ++chunks_[action.chunk].uses_left_in_all;
+      const bool completes = action.kind == backward || action.kind == backward_weight;
+      chunks_[action.chunk].backwards_left += completes ? 1 : 0;
     }
   }
 
@@ -77,6 +84,8 @@ class RankCheck {
     ++steps_;
     for (Chunk& chunk : chunks_) {
       chunk.unused_gradients = false;
+      require(!has_replicas() || chunk.added_up, rank_, action, "the replicas have not added up");
+      chunk.begun = chunk.added_up = false;
       if (!schedule_.rule) continue;
       require(reports_ == steps_, rank_, action, "it follows no report of its own");
       require(chunk.backwards == steps_ * schedule_.rule->micro_batches, rank_, action,
@@ -135,6 +144,19 @@ class RankCheck {
     if (--chunk.uses_left[action.micro_batch] == 0) chunk.owner_of_slot.erase(action.slot);
   }
 
+  /// Gradients of the replicas.
+  void add_up(const Action& action) {
+    Chunk& chunk = chunks_[action.chunk];
+    require(has_replicas(), rank_, action, "its stage has no other replica");
+    if (action.kind == begin_all_reduce) {
+      require(chunk.backwards_left <= 1, rank_, action, "more than the last backward come after it");
+      once(action, chunk.begun);
+    } else {
+      require(chunk.begun && chunk.uses_left_in_all == 0, rank_, action, "gradients are not complete");
+      once(action, chunk.added_up);
+    }
+  }
+
   /// Of the boundary on either side of a chunk.
   void synchronise(const Action& action) {
     const int boundary = stage(action);
@@ -147,7 +169,9 @@ class RankCheck {
     };
     expect(up == (steps_ == 0), up ? "it comes after the step" : "it comes before the step");
     expect(!up || chunks_[action.chunk].uses_left_in_all == 0, "messages of the step come after it");
-    expect(!up || before.empty() || action.boundary < before.back(),
+    expect(!up || !has_replicas() || chunks_[action.chunk].added_up, "the replicas have not added up");
+    expect(!up || before.empty() || action.boundary < before.back() ||
+               (action.boundary == before.back() && sends_sync(action, stage(action))),
            "the boundaries synchronise in another order");
     before.push_back(action.boundary);
   }
@@ -155,16 +179,29 @@ class RankCheck {
   void check_synchronised() const {
     if (!one_step_) return;
     if (!out_of_turn_.empty()) throw Fault{out_of_turn_};
-    std::vector<int> wanted;
+    std::vector<int> up, down;
     for (int c = 0; c < schedule_.chunks; ++c) {
-      const int boundary = schedule_.virtual_stage(rank_, c);
-      if (boundary > 0) wanted.push_back(boundary - 1);
-      if (boundary + 1 < schedule_.virtual_stages()) wanted.push_back(boundary);
+      const int stage = schedule_.virtual_stage(rank_, c);
+      if (stage > 0) {
+        up.insert(up.end(), heard_by(stage - 1), stage - 1);
+        down.push_back(stage - 1);
+      }
+      if (stage + 1 < schedule_.virtual_stages()) {
+        up.push_back(stage);
+        down.insert(down.end(), heard_by(stage + 1), stage);
+      }
     }
-    for (std::vector<int> found : {synchronised_up_, synchronised_down_}) {
+    for (auto [found, wanted] : {std::pair(synchronised_up_, up), std::pair(synchronised_down_, down)}) {
       std::sort(found.begin(), found.end());
       if (found != wanted) throw Fault{fmt::format("rank {}: not each boundary synchronises once", rank_)};
     }
+  }
+
+  /// Replicas of the next or previous virtual stage that hear of synchronisation from this rank.
+  int heard_by(int virtual_stage) const {
+    const Placement placement = schedule_.placement();
+    const int own = placement.replica_of(rank_), all = placement.replicas_of(placement.stage_of(rank_));
+    return (placement.replicas_of(virtual_stage) - own + all - 1) / all;
   }
 
   /// Weights of a computation are there, and those that the rule says. Without a rule the list has what it
@@ -201,6 +238,7 @@ class RankCheck {
   void count_backward(Chunk& chunk) const {
     chunk.unused_gradients = true;
     ++chunk.backwards;
+    --chunk.backwards_left;
   }
 
   void hold_slot(const Action& action, Chunk& chunk, Progress& state) {
@@ -218,6 +256,7 @@ class RankCheck {
     const Chunk& chunk = chunks_[c];
     const Action here{.kind = step, .chunk = c};
     for (int b = 0; b < schedule_.micro_batches; ++b) {
+      if (!is_own(b, c)) continue;
       const auto found = chunk.micro_batches.find(b);
       const Progress state = found == chunk.micro_batches.end() ? Progress{} : found->second;
       const bool handed_on = is_last(here) || state.sent;
@@ -238,6 +277,13 @@ class RankCheck {
     done = true;
   }
 
+  bool has_replicas() const {
+    const Placement placement = schedule_.placement();
+    return placement.replicas_of(placement.stage_of(rank_)) > 1;
+  }
+  bool is_own(int micro_batch, int chunk) const {
+    return schedule_.placement().rank_for(schedule_.virtual_stage(rank_, chunk), micro_batch) == rank_;
+  }
   int stage(const Action& action) const { return schedule_.virtual_stage(rank_, action.chunk); }
   bool is_first(const Action& action) const { return stage(action) == 0; }
   bool is_last(const Action& action) const { return stage(action) == schedule_.virtual_stages() - 1; }

@@ -5,6 +5,7 @@
 #include "generators.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <iterator>
 #include <utility>
 
@@ -35,13 +36,21 @@ template <class Write>
 Schedule build(std::string_view name, int stages, int micro_batches, const ScheduleOptions& options,
                Write write) {
   ensure(stages >= 1 && micro_batches >= 1, "a schedule needs a stage and a micro-batch");
+  const auto& replicas = options.replicas;
   ensure(options.chunks == 1 || (options.chunks > 1 && stages > 1), "chunks go around several stages");
+  ensure(replicas.empty() || std::ssize(replicas) == stages, "a number of replicas for each stage");
+  const bool alike =
+      std::adjacent_find(replicas.begin(), replicas.end(), std::not_equal_to()) == replicas.end();
+  ensure(alike || options.chunks == 1, "chunks go around stages with as many replicas");
+  ensure(replicas.empty() || !options.tied_embeddings || replicas.front() == replicas.back(),
+         "each copy of a tied table has another");
   Schedule out{.name = std::string(name),
                .stages = stages,
                .micro_batches = micro_batches,
                .chunks = options.chunks,
+               .replicas = replicas,
                .ranks = {}};
-  for (int rank = 0; rank < stages; ++rank) {
+  for (int rank = 0; rank < out.placement().ranks(); ++rank) {
     ScheduleWriter writer(out, rank, options);
     write(writer);
     out.ranks.push_back(writer.take());

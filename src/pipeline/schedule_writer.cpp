@@ -1,5 +1,7 @@
 #include "schedule_writer.hpp"
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 #include <utility>
@@ -8,8 +10,6 @@ namespace strait::pipeline {
 namespace {
 
 using enum ActionKind;
-
-constexpr int none = -1;  // micro-batch of a message of the whole step
 
 void assign_slots(ActionList& list) {
   std::map<std::pair<int, int>, std::size_t> last_use;
@@ -37,25 +37,32 @@ void assign_slots(ActionList& list) {
 }  // namespace
 
 void ScheduleWriter::compute(ActionKind kind, int micro_batch, int chunk) {
-  list_.push_back({.kind = kind, .micro_batch = micro_batch, .chunk = chunk});
+  list_.push_back({.kind = kind, .micro_batch = global(micro_batch), .chunk = chunk});
+}
+
+int ScheduleWriter::warm_up() const {
+  const int after_the_first = placement_.ranks() - 1 - placement_.ranks_before(stage());
+  return std::min(after_the_first / replicas(), micro_batches());
 }
 
 void ScheduleWriter::upstream(ActionKind kind, int micro_batch, int chunk) {
   if (is_first(chunk)) return;
+  const int before = virtual_stage(chunk) - 1;
   list_.push_back({.kind = kind,
-                   .micro_batch = micro_batch,
+                   .micro_batch = global(micro_batch),
                    .chunk = chunk,
-                   .boundary = stage(chunk) - 1,
-                   .peer = shape_.rank_of(stage(chunk) - 1)});
+                   .boundary = before,
+                   .peer = placement_.rank_for(before, global(micro_batch))});
 }
 
 void ScheduleWriter::downstream(ActionKind kind, int micro_batch, int chunk) {
   if (is_last(chunk)) return;
+  const int boundary = virtual_stage(chunk);
   list_.push_back({.kind = kind,
-                   .micro_batch = micro_batch,
+                   .micro_batch = global(micro_batch),
                    .chunk = chunk,
-                   .boundary = stage(chunk),
-                   .peer = shape_.rank_of(stage(chunk) + 1)});
+                   .boundary = boundary,
+                   .peer = placement_.rank_for(boundary + 1, global(micro_batch))});
 }
 
 void ScheduleWriter::forward_pass(int micro_batch, int chunk) {
@@ -85,25 +92,61 @@ void ScheduleWriter::evaluation_pass(ActionKind head, int micro_batch, int chunk
   if (is_last(chunk)) compute(head, micro_batch, chunk);
 }
 
+/// Before the last computation that adds to the chunk's gradients.
+void ScheduleWriter::begin_all_reduce(int chunk) {
+  const auto last = std::find_if(list_.rbegin(), list_.rend(), [&](const Action& action) {
+    return action.chunk == chunk && (action.kind == backward || action.kind == ActionKind::backward_weight);
+  });
+  list_.insert(last == list_.rend() ? list_.begin() : std::prev(last.base()),
+               {.kind = ActionKind::begin_all_reduce, .chunk = chunk});
+}
+
+void ScheduleWriter::synchronise(ActionKind kind, int chunk, int boundary, int other) {
+  const int others = placement_.replicas_of(other);
+  const auto add = [&](int replica) {
+    list_.push_back(
+        {.kind = kind, .chunk = chunk, .boundary = boundary, .peer = placement_.rank_of(other, replica)});
+  };
+  if (sends_sync({.kind = kind, .boundary = boundary}, virtual_stage(chunk))) {
+    for (int replica = replica_; replica < others; replica += replicas()) add(replica);
+  } else {
+    add(replica_ % others);
+  }
+}
+
 void ScheduleWriter::finish_step() {
+  const auto up = [&](ActionKind kind, int chunk) {
+    const int stage = virtual_stage(chunk);
+    if (!is_first(chunk)) synchronise(kind, chunk, stage - 1, stage - 1);
+  };
+  const auto down = [&](ActionKind kind, int chunk) {
+    const int stage = virtual_stage(chunk);
+    if (!is_last(chunk)) synchronise(kind, chunk, stage, stage + 1);
+  };
+  if (replicas() > 1) {
+    for (int chunk = 0; chunk < chunks(); ++chunk) begin_all_reduce(chunk);
+    for (int chunk = chunks() - 1; chunk >= 0; --chunk) {
+      list_.push_back({.kind = all_reduce, .chunk = chunk});
+    }
+  }
   // From the last boundary to the first: a stage hands up what came from below, where the backwards ended
   // earlier.
   for (int chunk = chunks() - 1; chunk >= 0; --chunk) {
-    downstream(codec_sync_up, none, chunk);
-    upstream(codec_sync_up, none, chunk);
+    down(codec_sync_up, chunk);
+    up(codec_sync_up, chunk);
   }
-  if (options_.tied_embeddings && shape_.virtual_stages() > 1) {
-    const int last = shape_.virtual_stages() - 1;
+  if (options_.tied_embeddings && placement_.virtual_stages() > 1) {
+    const int last = placement_.virtual_stages() - 1;
     for (int chunk = 0; chunk < chunks(); ++chunk) {
       if (!is_first(chunk) && !is_last(chunk)) continue;
-      list_.push_back(
-          {.kind = tied_reduce, .chunk = chunk, .peer = shape_.rank_of(is_first(chunk) ? last : 0)});
+      const int other = is_first(chunk) ? last : 0;
+      list_.push_back({.kind = tied_reduce, .chunk = chunk, .peer = placement_.rank_of(other, replica_)});
     }
   }
   list_.push_back({.kind = norm_reduce});
   list_.push_back({.kind = step});
-  for (int chunk = 0; chunk < chunks(); ++chunk) downstream(codec_sync_down, none, chunk);
-  for (int chunk = 0; chunk < chunks(); ++chunk) upstream(codec_sync_down, none, chunk);
+  for (int chunk = 0; chunk < chunks(); ++chunk) down(codec_sync_down, chunk);
+  for (int chunk = 0; chunk < chunks(); ++chunk) up(codec_sync_down, chunk);
 }
 
 ActionList ScheduleWriter::take() {

@@ -7,14 +7,25 @@ namespace strait::pipeline {
 
 class ScheduleWriter {
  public:
-  /// Of `schedule` only the shape is used: stages, chunks and micro-batches.
+  /// Of `schedule` only the shape is used: placement and micro-batches.
   ScheduleWriter(const Schedule& schedule, int rank, const ScheduleOptions& options)
-      : shape_(schedule), rank_(rank), options_(options) {}
+      : placement_(schedule.placement()),
+        rank_(rank),
+        replica_(placement_.replica_of(rank)),
+        all_(schedule.micro_batches),
+        options_(options) {}
 
-  int rank() const { return rank_; }
-  int stages() const { return shape_.stages; }
-  int chunks() const { return shape_.chunks; }
-  int micro_batches() const { return shape_.micro_batches; }
+  int stages() const { return placement_.stages; }
+  int stage() const { return placement_.stage_of(rank_); }
+  int chunks() const { return placement_.chunks; }
+
+  // Generators count the micro-batches of this rank alone.
+  int micro_batches() const { return (all_ - replica_ + replicas() - 1) / replicas(); }
+  /// Forwards before the first backward that keep all later ranks busy: floor((ranks after the first of this
+  /// stage) / replicas), stages - 1 - stage without replicas.
+  int warm_up() const;
+  /// The same for the ranks before this stage.
+  int delay() const { return placement_.ranks_before(stage()) / replicas(); }
 
   // Layers of one micro-batch with the messages before and behind them.
   void forward_pass(int micro_batch, int chunk = 0);
@@ -34,18 +45,26 @@ class ScheduleWriter {
   ActionList take();
 
  private:
-  bool is_first(int chunk) const { return stage(chunk) == 0; }
-  bool is_last(int chunk) const { return stage(chunk) == shape_.virtual_stages() - 1; }
-  int stage(int chunk) const { return shape_.virtual_stage(rank_, chunk); }
+  int virtual_stage(int chunk) const { return placement_.virtual_stage(rank_, chunk); }
+  bool is_first(int chunk) const { return virtual_stage(chunk) == 0; }
+  bool is_last(int chunk) const { return virtual_stage(chunk) == placement_.virtual_stages() - 1; }
+  int replicas() const { return placement_.replicas_of(stage()); }
+  /// As the whole step counts.
+  int global(int micro_batch) const { return micro_batch * replicas() + replica_; }
 
+  void begin_all_reduce(int chunk);
+  /// Between this end of a boundary and that at virtual stage `other`.
+  void synchronise(ActionKind kind, int chunk, int boundary, int other);
   void compute(ActionKind kind, int micro_batch, int chunk);
   /// The boundary to the stage before, where there is one.
   void upstream(ActionKind kind, int micro_batch, int chunk);
   /// The boundary to the next stage, where there is one.
   void downstream(ActionKind kind, int micro_batch, int chunk);
 
-  const Schedule& shape_;
+  Placement placement_;
   int rank_;
+  int replica_;
+  int all_;  ///< micro-batches of the step
   ScheduleOptions options_;
   ActionList list_;
 };

@@ -47,6 +47,14 @@ std::unique_ptr<model::Stage<T>> make_stage(const ExecutionSpace& exec, const Pi
   return std::make_unique<TimedStage<T>>(exec, setup.model, span, options, setup.timed_layers);
 }
 
+ReplicaGroup group_of(const Placement& placement, int virtual_stage, int own) {
+  ReplicaGroup group{.ranks = {}, .own = own};
+  for (int replica = 0; replica < placement.replicas_of(virtual_stage); ++replica) {
+    group.ranks.push_back(placement.rank_of(virtual_stage, replica));
+  }
+  return group;
+}
+
 /// Whether stage `index` holds a copy of a table that another stage holds too.
 bool is_tied(const PipelineSetup& setup, int index) {
   return setup.model.tie_embeddings && setup.stages() > 1 && (index == 0 || index == setup.stages() - 1);
@@ -58,18 +66,22 @@ template <class T>
 StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, const TrainingPlan& plan,
                         int index, const codec::Codec<T>& codec, Transport& transport)
     : exec_(exec), index_(index), is_last_(index == setup.stages() - 1) {
-  const auto rank_of = [&](int stage) { return plan.schedule.rank_of(stage); };
+  const Placement placement = plan.schedule.placement();
+  const int own = placement.replica_of(transport.rank());
+  replicas_ = group_of(placement, index, own);
   const bool asynchronous = plan.asynchronous.has_value();
   model::StageOptions options = stage_options(setup, plan, index);
   if (!is_first()) {
     const auto shape = own_boundary_shape(setup, plan, index - 1, index);
     upstream_.emplace(exec, codec.receiver(exec, shape), shape, message_capacities(codec, shape), transport,
-                      rank_of(index - 1), asynchronous);
+                      asynchronous);
+    upstream_sync_peer_ = placement.rank_of(index - 1, own % placement.replicas_of(index - 1));
   }
   if (!is_last()) {
     const auto shape = own_boundary_shape(setup, plan, index, index);
     downstream_.emplace(exec, codec.sender(exec, shape), shape, message_capacities(codec, shape), transport,
-                        rank_of(index + 1), asynchronous);
+                        asynchronous);
+    downstream_sync_peer_ = placement.rank_of(index + 1, own % placement.replicas_of(index + 1));
   }
   if (upstream_ && downstream_) codec.connect(upstream_->end(), downstream_->end());
 
@@ -77,7 +89,10 @@ StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, 
     if (upstream_) upstream_->end().add_parameters(layout);
     if (downstream_) downstream_->end().add_parameters(layout);
   };
-  options.between_layers = [&transport] { transport.progress(); };
+  options.between_layers = [this, &transport] {
+    transport.progress();
+    layer_done();
+  };
   stage_ = make_stage<T>(exec, setup, index, options);
   const model::ParameterLayout& layout = stage_->layout();
   if (upstream_) upstream_->end().lend(layout, stage_->weights(), stage_->gradients());
@@ -87,8 +102,65 @@ StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, 
 
   if (is_tied(setup, index)) {
     const int copy = tied_parameter(layout, is_first());
-    tied_.emplace(exec, transport, rank_of(is_first() ? setup.stages() - 1 : 0),
+    tied_.emplace(exec, transport, placement.rank_of(is_first() ? setup.stages() - 1 : 0, own),
                   layout.view(stage_->gradients(), copy));
+  }
+  if (replicas_.size() > 1) make_sums(transport);
+}
+
+/// Gradients by parts, then what the codec's ends sum.
+template <class T>
+void StageUnit<T>::make_sums(Transport& transport) {
+  const auto add = [&](const Vector<T>& vector) {
+    const int number = static_cast<int>(sums_.size());
+    sums_.push_back(std::make_unique<ReplicaSum<T>>(exec_, transport, replicas_, index_, number, vector));
+  };
+  parts_ = gradient_parts(stage_->layout(), stage_->span());
+  for (const GradientPart& part : parts_) {
+    add(Vector<T>(stage_->gradients().data() + part.begin, part.end - part.begin));
+  }
+  for (codec::End<T>* end : ends()) {
+    for (const Vector<T>& sum : end->sums(exec_)) add(sum);
+    end->clear_sums();
+  }
+}
+
+template <class T>
+std::vector<codec::End<T>*> StageUnit<T>::ends() {
+  std::vector<codec::End<T>*> all;
+  if (upstream_) all.push_back(&upstream_->end());
+  if (downstream_) all.push_back(&downstream_->end());
+  return all;
+}
+
+template <class T>
+void StageUnit<T>::layer_done() {
+  if (layers_to_go_ == 0) return;
+  --layers_to_go_;
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    if (parts_[i].layer >= layers_to_go_) sums_[i]->start();
+  }
+  for (const auto& sum : sums_) sum->advance();
+}
+
+template <class T>
+bool StageUnit<T>::all_reduce() {
+  if (!adding_up_) {
+    for (codec::End<T>* end : ends()) end->sums(exec_);  // zeros where this replica had nothing to add
+    for (const auto& sum : sums_) sum->start();
+    adding_up_ = true;
+  }
+  bool all = true;
+  for (const auto& sum : sums_) all = sum->advance() && all;
+  return all;
+}
+
+template <class T>
+void StageUnit<T>::share_out_sums(std::optional<std::int64_t> step) {
+  if (replicas_.size() == 1) return;
+  for (codec::End<T>* end : ends()) {
+    const bool used = step && end->synchronises(*step);
+    if (used || replicas_.own > 0) end->clear_sums();
   }
 }
 
@@ -97,9 +169,12 @@ std::int64_t StageUnit<T>::bytes_needed(const PipelineSetup& setup, const Traini
                                         const codec::Codec<T>& codec) {
   model::StageOptions options = stage_options(setup, plan, index);
   std::int64_t ends = 0;
+  std::vector<std::int64_t> sums;  // elements of what replicas add up
   options.add_parameters = [&](model::ParameterLayout& layout) {
     const auto end = [&](codec::Side side, int boundary) {
       const auto shape = own_boundary_shape(setup, plan, boundary, index);
+      const auto own = codec.sums_needed(side, shape);
+      sums.insert(sums.end(), own.begin(), own.end());
       return codec.bytes_needed(side, shape, layout) +
              buffer_bytes_needed(side, message_capacities(codec, shape), plan.asynchronous.has_value());
     };
@@ -111,14 +186,22 @@ std::int64_t StageUnit<T>::bytes_needed(const PipelineSetup& setup, const Traini
                        optim::state_bytes_needed<T>(setup.optimizer, layout) +
                        KeptWeights<T>::bytes_needed(layout.size(), plan.weight_copies(index));
   if (is_tied(setup, index)) bytes += TiedReduction<T>::bytes_needed(layout, index == 0);
+  const int replicas = plan.schedule.placement().replicas_of(index);
+  if (replicas == 1) return bytes;
+  for (const GradientPart& part : gradient_parts(layout, setup.spans[index])) {
+    sums.push_back(part.end - part.begin);
+  }
+  for (const std::int64_t size : sums) bytes += ReplicaSum<T>::bytes_needed(size, replicas);
   return bytes;
 }
 
 template <class T>
 void StageUnit<T>::begin(const Arrivals& arrivals, std::optional<std::int64_t> step, Crossing crossing) {
-  if (upstream_) upstream_->begin(arrivals.forward, step, crossing);
-  if (downstream_) downstream_->begin(arrivals.backward, step, crossing);
+  if (upstream_) upstream_->begin(arrivals.forward, step, upstream_sync_peer_, crossing);
+  if (downstream_) downstream_->begin(arrivals.backward, step, downstream_sync_peer_, crossing);
   if (tied_ && step) tied_->begin();
+  adding_up_ = false;
+  for (const auto& sum : sums_) sum->begin();
 }
 
 template <class T>
@@ -178,6 +261,13 @@ void StageUnit<T>::update(const optim::UpdateInfo& info, double learning_rate_fr
   const codec::UpdateInfo codec_info{.step = info.step, .learning_rate_fraction = learning_rate_fraction};
   if (upstream_) upstream_->update(codec_info);
   if (downstream_) downstream_->update(codec_info);
+  share_out_sums(info.step);
+}
+
+template <class T>
+void StageUnit<T>::skip_update(std::int64_t step) {
+  kept_->advance(exec_);
+  share_out_sums(step);
 }
 
 template <class T>
@@ -231,6 +321,7 @@ std::int64_t StageUnit<T>::memory_bytes() const {
   if (upstream_) bytes += upstream_->memory_bytes();
   if (downstream_) bytes += downstream_->memory_bytes();
   if (tied_) bytes += tied_->memory_bytes();
+  for (const auto& sum : sums_) bytes += sum->memory_bytes();
   return bytes;
 }
 

@@ -15,7 +15,7 @@ void write_gpipe(ScheduleWriter& writer) {
 /// one backward.
 void write_one_forward_one_backward(ScheduleWriter& writer) {
   const int micro_batches = writer.micro_batches();
-  const int warm_up = std::min(writer.stages() - 1 - writer.rank(), micro_batches);
+  const int warm_up = writer.warm_up();
   for (int b = 0; b < warm_up; ++b) writer.forward_pass(b);
   for (int b = warm_up; b < micro_batches; ++b) {
     writer.forward_pass(b);
@@ -52,7 +52,7 @@ void write_interleaved(ScheduleWriter& writer) {
     }
   };
   const int stages = writer.stages();
-  const int warm_up = std::min(2 * (stages - 1 - writer.rank()) + (chunks - 1) * stages, passes);
+  const int warm_up = std::min(2 * (stages - 1 - writer.stage()) + (chunks - 1) * stages, passes);
   for (int i = 0; i < warm_up; ++i) forward(i);
   for (int i = warm_up; i < passes; ++i) {
     forward(i);
@@ -66,8 +66,7 @@ void write_interleaved(ScheduleWriter& writer) {
 /// backwards late, which makes up for its shorter warm-up: as many micro-batches are in flight as on the
 /// first stage, and the halves left over fill the time in which 1F1B drains.
 void write_zero_bubble_h1(ScheduleWriter& writer) {
-  const int micro_batches = writer.micro_batches(), delay = writer.rank();
-  const int warm_up = std::min(writer.stages() - 1 - writer.rank(), micro_batches);
+  const int micro_batches = writer.micro_batches(), delay = writer.delay(), warm_up = writer.warm_up();
   for (int b = 0; b < warm_up; ++b) writer.forward_pass(b);
   for (int b = 0; b < micro_batches; ++b) {
     if (b + warm_up < micro_batches) writer.forward_pass(b + warm_up);

@@ -40,6 +40,10 @@ void Transport::count(const Envelope& envelope, const codec::Message& message) {
     sent_.tied += message.size;
     return;
   }
+  if (envelope.channel == Channel::replicas) {
+    sent_.replicas += message.size;
+    return;
+  }
   BoundaryBytes& account = sent_.boundaries[envelope.boundary];
   if (envelope.evaluation) {
     account.evaluation += message.size;

@@ -3,8 +3,10 @@
 #include "fault.hpp"
 #include "rank_check.hpp"
 
+#include <algorithm>
 #include <deque>
 #include <map>
+#include <numeric>
 #include <tuple>
 
 namespace strait::pipeline {
@@ -41,14 +43,16 @@ class Simulation {
     Action action;
     int from;
   };
-  using Channel = std::tuple<int, int>;  // what travels, boundary
+  using Channel = std::tuple<int, int, int>;         // what travels, boundary, sending rank
+  using Direction = std::tuple<int, int, int, int>;  // down or up, boundary, sending and receiving rank
 
   int ranks() const { return static_cast<int>(next_.size()); }
   bool finished(int rank) const { return next_[rank] == schedule_.ranks[rank].size(); }
   const Action& current(int rank) const { return schedule_.ranks[rank][next_[rank]]; }
 
   static bool is_reduction(const Action& action) {
-    return action.kind == tied_reduce || action.kind == norm_reduce || action.kind == loss_reduce;
+    return action.kind == all_reduce || action.kind == tied_reduce || action.kind == norm_reduce ||
+           action.kind == loss_reduce;
   }
 
   bool try_action(int rank) {
@@ -62,27 +66,37 @@ class Simulation {
     return true;
   }
 
-  static Channel channel(const Action& action) {
+  static Channel channel(const Action& action, int from) {
     switch (action.kind) {
       case send_forward:
       case receive_forward:
-        return {0, action.boundary};
+        return {0, action.boundary, from};
       case send_backward:
       case receive_backward:
-        return {1, action.boundary};
+        return {1, action.boundary, from};
       case codec_sync_up:
-        return {2, action.boundary};
+        return {2, action.boundary, from};
       default:
-        return {3, action.boundary};
+        return {3, action.boundary, from};
     }
   }
 
   /// Messages and synchronisation of one direction: what they are decoded with changes in the order of
   /// sending.
-  static Channel direction(const Action& action) {
+  static Direction direction(const Action& action, int from, int to) {
     const bool down =
         action.kind == send_forward || action.kind == receive_forward || action.kind == codec_sync_down;
-    return {down ? 0 : 1, action.boundary};
+    return {down ? 0 : 1, action.boundary, from, to};
+  }
+
+  /// Whether `peer` has to do with the message of `action` at virtual stage `other`.
+  bool is_peer(int rank, const Action& action, int other, bool sends) const {
+    const Placement placement = schedule_.placement();
+    if (action.micro_batch >= 0) return action.peer == placement.rank_for(other, action.micro_batch);
+    const int own = placement.replica_of(rank), all = placement.replicas_of(placement.stage_of(rank));
+    const int there = action.peer - placement.rank_of(other, 0), others = placement.replicas_of(other);
+    if (there < 0 || there >= others) return false;
+    return sends ? there % all == own : own % others == there;
   }
 
   bool send(int rank, const Action& action) {
@@ -90,10 +104,10 @@ class Simulation {
     const int stage = schedule_.virtual_stage(rank, action.chunk);
     require(action.boundary == (downstream ? stage : stage - 1), rank, action,
             "not a boundary of this stage");
-    require(action.peer == schedule_.rank_of(downstream ? stage + 1 : stage - 1), rank, action,
+    require(is_peer(rank, action, downstream ? stage + 1 : stage - 1, true), rank, action,
             "the other side is another rank");
-    if (!on_the_way_.emplace(channel(action), OnTheWay{action, rank}).second) return false;
-    sent_[direction(action)].push_back(action.kind);
+    if (!on_the_way_.emplace(channel(action, rank), OnTheWay{action, rank}).second) return false;
+    sent_[direction(action, rank, action.peer)].push_back(action.kind);
     ++next_[rank];
     return true;
   }
@@ -102,15 +116,15 @@ class Simulation {
     const bool from_upstream = action.kind == receive_forward || action.kind == codec_sync_down;
     require(action.boundary == (from_upstream ? stage - 1 : stage), rank, action,
             "not a boundary of this stage");
-    const auto found = on_the_way_.find(channel(action));
-    if (found == on_the_way_.end()) return false;
-    const OnTheWay& message = found->second;
-    require(message.from == action.peer && message.action.peer == rank, rank, action,
+    require(is_peer(rank, action, from_upstream ? stage - 1 : stage + 1, false), rank, action,
             "the message comes from another rank");
+    const auto found = on_the_way_.find(channel(action, action.peer));
+    if (found == on_the_way_.end() || found->second.action.peer != rank) return false;
+    const OnTheWay& message = found->second;
     require(message.action.micro_batch == action.micro_batch, rank, action,
             "another micro-batch was sent first");
     require(message.action.version == action.version, rank, action, "the sender used other weights");
-    std::deque<ActionKind>& sent = sent_[direction(action)];
+    std::deque<ActionKind>& sent = sent_[direction(action, action.peer, rank)];
     require(sent.front() == message.action.kind, rank, action, "a message of another kind was sent first");
     sent.pop_front();
     on_the_way_.erase(found);
@@ -121,22 +135,41 @@ class Simulation {
   /// Lets the ranks that wait in a reduction pass once all its participants are there.
   bool meet() {
     bool moved = false;
-    for (const ActionKind kind : {tied_reduce, norm_reduce, loss_reduce}) {
-      std::vector<int> here;
-      std::size_t wanted = kind == tied_reduce ? 2 : next_.size();
-      for (int rank = 0; rank < ranks(); ++rank) {
-        if (!finished(rank) && current(rank).kind == kind) here.push_back(rank);
-      }
-      if (here.size() != wanted) continue;
-      if (kind == tied_reduce) {
-        for (const int rank : here) require(holds_tied_table(rank), rank, current(rank), "it has no copy");
-        require(current(here[0]).peer == here[1] && current(here[1]).peer == here[0], here[0],
-                current(here[0]), "the other copy is at another rank");
-      }
-      for (const int rank : here) ++next_[rank];
+    for (int rank = 0; rank < ranks(); ++rank) {
+      if (finished(rank) || !is_reduction(current(rank))) continue;
+      const std::vector<int> all = participants(rank);
+      if (!std::all_of(all.begin(), all.end(), [&](int other) { return is_with(rank, other); })) continue;
+      for (const int other : all) ++next_[other];
       moved = true;
     }
     return moved;
+  }
+
+  /// Of the reduction that `rank` has come to.
+  std::vector<int> participants(int rank) const {
+    const Action& action = current(rank);
+    if (action.kind == tied_reduce) {
+      require(holds_tied_table(rank), rank, action, "it has no copy");
+      require(action.peer >= 0 && action.peer < ranks() && action.peer != rank, rank, action,
+              "the other copy is at another rank");
+      return {rank, action.peer};
+    }
+    const Placement placement = schedule_.placement();
+    const bool of_stage = action.kind == all_reduce;
+    const int stage = of_stage ? placement.stage_of(rank) : 0;
+    std::vector<int> all(of_stage ? placement.replicas_of(stage) : ranks());
+    std::iota(all.begin(), all.end(), of_stage ? placement.rank_of(stage, 0) : 0);
+    return all;
+  }
+
+  /// Whether `other` has come to the reduction that `rank` has come to.
+  bool is_with(int rank, int other) const {
+    if (finished(other) || current(other).kind != current(rank).kind) return false;
+    if (current(rank).kind == all_reduce) return current(other).chunk == current(rank).chunk;
+    if (current(rank).kind != tied_reduce || other == rank) return true;
+    require(holds_tied_table(other), other, current(other), "it has no copy");
+    require(current(other).peer == rank, rank, current(rank), "the other copy is at another rank");
+    return true;
   }
 
   bool holds_tied_table(int rank) const {
@@ -147,7 +180,7 @@ class Simulation {
   const Schedule& schedule_;
   std::vector<std::size_t> next_;
   std::map<Channel, OnTheWay> on_the_way_;
-  std::map<Channel, std::deque<ActionKind>> sent_;
+  std::map<Direction, std::deque<ActionKind>> sent_;
 };
 
 }  // namespace
@@ -155,9 +188,9 @@ class Simulation {
 Verification verify(const Schedule& schedule) {
   Verification out;
   try {
-    if (static_cast<int>(schedule.ranks.size()) != schedule.stages)
-      throw Fault{"one list per rank is needed"};
-    for (int rank = 0; rank < schedule.stages; ++rank) {
+    const int ranks = schedule.placement().ranks();
+    if (static_cast<int>(schedule.ranks.size()) != ranks) throw Fault{"one list per rank is needed"};
+    for (int rank = 0; rank < ranks; ++rank) {
       out.slots.push_back(check_rank(schedule, rank));
     }
     Simulation(schedule).run();

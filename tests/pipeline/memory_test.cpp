@@ -17,11 +17,14 @@ void expect_planned(const PipelineSetup& setup, const codec::Codec<T>& codec) {
   const ExecutionSpace exec;
   const TrainingPlan plan(setup);
   std::vector<std::int64_t> planned(setup.ranks());
+  const pipeline::Placement placement = setup.placement();
   std::int64_t total = 0;
   for (int stage = 0; stage < setup.stages(); ++stage) {
     const std::int64_t bytes = StageUnit<T>::bytes_needed(setup, plan, stage, codec);
-    planned[plan.schedule.rank_of(stage)] += bytes;
-    total += bytes;
+    for (int replica = 0; replica < placement.replicas_of(stage); ++replica) {
+      planned[placement.rank_of(stage, replica)] += bytes;
+      total += bytes;
+    }
   }
   const AllocationCount count;
   Pipeline<T> pipeline(exec, setup, codec);
@@ -64,7 +67,8 @@ TEST_P(PlannedMemory, IsAllocatedAndReported) {
       expect_planned<double>(setup, *codec::codec_from_deck<double>(deck.table("codec"), setup.model.hidden));
       for (const PipelineCase& c :
            {PipelineCase{.stages = 3, .schedule = "zb-h1", .tied = tied},
-            PipelineCase{.stages = 2, .schedule = "interleaved", .tied = tied, .chunks = 2}}) {
+            PipelineCase{.stages = 2, .schedule = "interleaved", .tied = tied, .chunks = 2},
+            PipelineCase{.stages = 2, .tied = tied, .replicas = {2, 2}}}) {
         expect_planned<float>(setup_of(c), *codec::codec_from_deck<float>(deck.table("codec"), 16));
       }
     }

@@ -100,6 +100,23 @@ TEST_F(MpiEquality, ChunksWithTiedTablesAreBitwiseTheEmulatedOnes) {
   }
 }
 
+TEST_F(MpiEquality, ReplicasAreBitwiseTheEmulatedOnes) {
+  std::vector<PipelineCase> cases = {{.stages = 1, .replicas = {ranks_}},
+                                     {.stages = 2, .replicas = {ranks_ - 1, 1}},
+                                     {.stages = 2, .schedule = "zb-h1", .replicas = {1, ranks_ - 1}}};
+  if (ranks_ == 4) {
+    cases.push_back({.stages = 2, .tied = true, .replicas = {2, 2}});
+    cases.push_back({.stages = 2, .schedule = "interleaved", .chunks = 2, .replicas = {2, 2}});
+  }
+  for (PipelineCase& c : cases) {
+    SCOPED_TRACE(fmt::format("{}, {} stages, tied {}", c.schedule, c.stages, c.tied));
+    c.micro_batches = ranks_ + 1;
+    expect_equal<float>(setup_of(c), exact_codec<float>());
+    const auto learned = projection<float>(codec::AnchorKind::factorized, optim::spel, 2);
+    if (!c.tied) expect_equal<float>(setup_of(c), codec::ProjectionCodec<float>(learned));
+  }
+}
+
 TEST_F(MpiEquality, NarrowWiresRoundAlike) {
   expect_equal<float>(setup_of({.stages = ranks_}), codec::NoneCodec<float>(codec::Wire::bfloat16));
 }

@@ -21,7 +21,8 @@ struct PipelineCase {
   std::vector<int> split = {};
   double clip = 1.0;
   std::string optimizer = "adamw";
-  int chunks = 1;  ///< per stage
+  int chunks = 1;                  ///< per stage
+  std::vector<int> replicas = {};  ///< of each stage
 };
 
 inline pipeline::PipelineSetup setup_of(const PipelineCase& c) {
@@ -30,6 +31,7 @@ inline pipeline::PipelineSetup setup_of(const PipelineCase& c) {
   setup.spans = model::split_layers(setup.model, c.stages * c.chunks, c.split);
   setup.schedule = c.schedule;
   setup.chunks = c.chunks;
+  setup.replicas = c.replicas;
   setup.sequences = 2;
   setup.micro_batches = c.micro_batches;
   setup.seed = 7;

@@ -48,6 +48,7 @@ struct StageRecord {
   double gradient_norm = 0.0;
   std::int64_t memory_bytes = 0;    ///< of the stage's own tensors and message buffers
   std::int64_t resident_bytes = 0;  ///< largest resident set of its process so far
+  std::int64_t bytes_replicas = 0;  ///< sent between its replicas
 };
 
 struct StepRecord {
@@ -70,6 +71,7 @@ struct TraceRecord {
   double start = 0.0;
   double end = 0.0;
   double waited = 0.0;  ///< part of start to end
+  int rank = 0;         ///< of the pipeline; of a stage without replicas its number
 };
 
 class MetricsFile {

@@ -31,7 +31,7 @@ struct BoundaryTotals {
 class StepLog {
  public:
   /// `ranks` of the pipeline, which are this process's alone where it is emulated.
-  StepLog(MPI_Comm communicator, int ranks, int boundaries);
+  StepLog(MPI_Comm communicator, const pipeline::Placement& placement, int boundaries);
 
   /// What the executors of this process did in a step; `step` is filled but for what comes from other ranks
   /// and what its result says.
@@ -53,6 +53,7 @@ class StepLog {
   void absorb(StepRecord& step, int rank, const double* row);
 
   MPI_Comm communicator_;
+  pipeline::Placement placement_;
   int ranks_;
   int boundaries_;
   std::vector<StepRecord> steps_;

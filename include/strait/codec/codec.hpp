@@ -85,6 +85,12 @@ class End {
   /// Own update once per optimiser step, between sync_up and sync_down, after the stage's weights.
   virtual void update(const ExecutionSpace&, const UpdateInfo&) {}
 
+  /// What the end has summed over micro-batches and not used yet, zeros at first. Replicas of a stage add it
+  /// up at the end of every step; where that is not used at once, one of them goes on with the total and the
+  /// others start afresh.
+  virtual std::vector<Vector<T>> sums(const ExecutionSpace&) { return {}; }
+  virtual void clear_sums() {}
+
   virtual std::int64_t state_bytes() const { return 0; }
 
   /// Whether the end has lasting state, which a restart on a new boundary starts afresh.
@@ -190,6 +196,8 @@ class Codec {
   virtual std::int64_t bytes_needed(Side, const BoundaryShape&, model::ParameterLayout& /*layout*/) const {
     return 0;
   }
+  /// Elements of each of End::sums, without building the end.
+  virtual std::vector<std::int64_t> sums_needed(Side, const BoundaryShape&) const { return {}; }
   virtual std::unique_ptr<Sender<T>> sender(const ExecutionSpace&, const BoundaryShape&) const = 0;
   virtual std::unique_ptr<Receiver<T>> receiver(const ExecutionSpace&, const BoundaryShape&) const = 0;
 
@@ -204,6 +212,7 @@ class Codec {
 struct RunFacts {
   bool tied_embeddings = false;
   bool synchronous = true;  ///< all micro-batches of a step meet the same weights
+  bool replicated = false;  ///< some stage has several replicas
 };
 
 /// Reads [codec] for a model of width `hidden`. Keys of another codec are refused.

@@ -70,6 +70,7 @@ class ProjectionCodec : public Codec<T> {
   MessageBounds bounds(const BoundaryShape& shape) const override;
   std::int64_t bytes_needed(Side side, const BoundaryShape& shape,
                             model::ParameterLayout& layout) const override;
+  std::vector<std::int64_t> sums_needed(Side side, const BoundaryShape& shape) const override;
   std::unique_ptr<Sender<T>> sender(const ExecutionSpace&, const BoundaryShape&) const override;
   std::unique_ptr<Receiver<T>> receiver(const ExecutionSpace&, const BoundaryShape&) const override;
 

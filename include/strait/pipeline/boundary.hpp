@@ -32,21 +32,22 @@ class BoundaryEnd {
   /// `capacities` are those of the message buffers. In asynchronous schedules evaluations have buffers of
   /// their own, since training messages are on their way during them.
   BoundaryEnd(const ExecutionSpace& exec, std::unique_ptr<CodecEnd<T>> end, const codec::BoundaryShape& shape,
-              const codec::MessageBounds& capacities, Transport& transport, int peer, bool asynchronous);
+              const codec::MessageBounds& capacities, Transport& transport, bool asynchronous);
 
   CodecEnd<T>& end() { return *end_; }
   const CodecSeconds& seconds() const { return seconds_; }
 
-  /// Begins a list: posts the receives of the messages of `micro_batches`, and of the synchronisation of
-  /// `step`. Evaluations have no step; all else is encoded.
-  void begin(const std::vector<std::int64_t>& micro_batches, std::optional<std::int64_t> step,
+  /// Begins a list: posts the receives of `arrivals`, and of the synchronisation of `step`, which comes from
+  /// rank `sync_peer`. Evaluations have no step; all else is encoded.
+  void begin(const std::vector<Arrival>& arrivals, std::optional<std::int64_t> step, int sync_peer,
              Crossing crossing);
 
   /// x [tokens, hidden]: activations at a sender, their gradients at a receiver.
-  bool send(const codec::Context& context, ConstMatrix<T> x);
+  bool send(const codec::Context& context, int peer, ConstMatrix<T> x);
   /// x [tokens, hidden]: gradients at a sender, activations at a receiver.
   bool receive(const codec::Context& context, const Matrix<T>& x);
-  bool send_sync(std::int64_t step);
+  /// Every rank that is to hear of one synchronisation gets the same message.
+  bool send_sync(std::int64_t step, int peer);
   bool receive_sync(std::int64_t step);
 
   void update(const codec::UpdateInfo& info);
@@ -74,6 +75,7 @@ class BoundaryEnd {
   Inbox in_, sync_in_;
   std::optional<Outbox> evaluation_out_;
   std::optional<Inbox> evaluation_in_;
+  std::int64_t last_sync_sent_ = -1;  ///< step
   Crossing crossing_ = Crossing::encoded;
   CodecSeconds seconds_;
 };

@@ -3,6 +3,7 @@
 
 #include "strait/model/config.hpp"
 #include "strait/optim/optimizer.hpp"
+#include "strait/pipeline/placement.hpp"
 #include "strait/pipeline/profile.hpp"
 
 #include <cstdint>
@@ -17,14 +18,16 @@ struct PipelineConfig {
   std::string schedule;                   ///< gpipe, 1f1b, interleaved, zb-h1, pipedream or 2bw
   std::string weight_versions = "stash";  ///< of pipedream
   int chunks = 1;                         ///< runs of layers per stage
+  std::vector<int> replicas;              ///< of each stage; empty: one of each
   std::vector<int> split;                 ///< layers per run; empty: balanced by cost
   bool emulated = false;                  ///< all stages on one rank, through the loopback transport
 
-  int ranks() const { return emulated ? 1 : stages; }  ///< of MPI
+  Placement placement() const { return {stages, chunks, replicas}; }
+  int ranks() const { return emulated ? 1 : placement().ranks(); }  ///< of MPI
   int virtual_stages() const { return stages * chunks; }
 
-  /// Reads stages, schedule, weight_versions, chunks, split and emulate_stages, which replaces stages when it
-  /// is not 0.
+  /// Reads stages, schedule, weight_versions, chunks, replicas, split and emulate_stages, which replaces
+  /// stages when it is not 0.
   static PipelineConfig from_deck(Table table);
 };
 
@@ -34,6 +37,7 @@ struct PipelineSetup {
   std::vector<model::StageSpan> spans;  ///< one per virtual stage
   std::string schedule = "gpipe";
   int chunks = 1;                         ///< virtual stages per rank
+  std::vector<int> replicas = {};         ///< of each stage; empty: one of each
   std::string weight_versions = "stash";  ///< of pipedream: stash, vertical-sync or none
   std::int64_t steps = 0;                 ///< of the run; an asynchronous pipeline drains before the last
   int sequences = 1;                      ///< per micro-batch
@@ -46,7 +50,8 @@ struct PipelineSetup {
   std::vector<LayerProfile> timed_layers = {};
 
   int stages() const { return static_cast<int>(spans.size()); }  ///< virtual ones
-  int ranks() const { return stages() / chunks; }
+  Placement placement() const { return {stages() / chunks, chunks, replicas}; }
+  int ranks() const { return placement().ranks(); }
 };
 
 }  // namespace strait::pipeline

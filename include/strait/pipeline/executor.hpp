@@ -109,6 +109,9 @@ class Executor {
 
   Transport& transport() { return transport_; }
   std::vector<StageUnit<T>>& units() { return units_; }
+  /// Of all ranks.
+  Placement placement() const { return setup_.placement(); }
+  int replica() const { return placement().replica_of(transport_.rank()); }
   std::int64_t memory_bytes() const;
 
  private:

@@ -9,17 +9,25 @@
 
 namespace strait::pipeline {
 
+/// A message that is to come: whose micro-batch's, from which rank.
+struct Arrival {
+  std::int64_t micro_batch = -1;
+  int peer = 0;
+};
+
 /// Outgoing messages: with two buffers one may be filled while the other is lent to the transport.
 class Outbox {
  public:
-  /// `envelope` gives channel, boundary and peer; `capacity` in bytes.
+  /// `envelope` gives channel and boundary; `capacity` in bytes.
   Outbox(Transport& transport, const Envelope& envelope, std::int64_t capacity, int buffers);
 
   /// A message to fill, with its sizes at zero; null while all buffers are lent.
   codec::Message* free();
 
   /// Sends the message that `free` gave last. Its bytes must be complete on the device.
-  void post(std::int64_t micro_batch, bool evaluation);
+  void post(std::int64_t micro_batch, int peer, bool evaluation);
+  /// Sends the message that was posted last to another rank too, whatever became of the first.
+  void post_again(int peer);
 
   /// True once no buffer is lent.
   bool idle();
@@ -29,7 +37,7 @@ class Outbox {
  private:
   struct Buffer {
     codec::Message message;
-    std::optional<int> request;
+    std::vector<int> requests;
   };
   bool available(Buffer& buffer);
 
@@ -37,6 +45,8 @@ class Outbox {
   Envelope envelope_;
   std::vector<Buffer> buffers_;
   Buffer* given_ = nullptr;
+  Buffer* posted_ = nullptr;
+  Envelope posted_with_;
 };
 
 /// Incoming messages: receives are posted for as many of the expected messages as there are buffers.
@@ -44,8 +54,8 @@ class Inbox {
  public:
   Inbox(Transport& transport, const Envelope& envelope, std::int64_t capacity, int buffers);
 
-  /// The micro-batches whose messages come next, in order.
-  void expect(const std::vector<std::int64_t>& micro_batches, bool evaluation);
+  /// The messages that come next, in order.
+  void expect(const std::vector<Arrival>& arrivals, bool evaluation);
 
   /// The oldest expected message, null until it is here.
   const codec::Message* arrived();

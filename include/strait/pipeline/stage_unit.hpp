@@ -4,7 +4,9 @@
 #include "strait/model/stage.hpp"
 #include "strait/pipeline/boundary.hpp"
 #include "strait/pipeline/config.hpp"
+#include "strait/pipeline/gradient_parts.hpp"
 #include "strait/pipeline/kept_weights.hpp"
+#include "strait/pipeline/replica_sum.hpp"
 #include "strait/pipeline/tied_reduction.hpp"
 #include "strait/pipeline/training_plan.hpp"
 
@@ -45,9 +47,10 @@ class StageUnit {
   UpstreamEnd<T>& upstream() { return *upstream_; }
   TiedReduction<T>& tied() { return *tied_; }
 
-  /// What arrives from both sides in a list: micro-batches, counted as in codec::Context.
+  /// What arrives from both sides in a list: micro-batches, counted as in codec::Context. Synchronisation
+  /// comes from fixed ranks.
   struct Arrivals {
-    std::vector<std::int64_t> forward, backward;
+    std::vector<Arrival> forward, backward;
   };
 
   /// Posts the receives of a list. Evaluations have no step; all else is encoded.
@@ -67,6 +70,13 @@ class StageUnit {
   /// What the codec's ends read of the weights from now on.
   void use_weights(const Vector<T>& version);
 
+  /// The replicas of the stage, this one among them.
+  const ReplicaGroup& replicas() const { return replicas_; }
+  /// The gradients are complete but for those of the last backward: they go out layer by layer.
+  void begin_all_reduce() { layers_to_go_ = stage_->span().layers(); }
+  /// True once gradients and what the codec's ends have summed are those of all replicas; never waits.
+  bool all_reduce();
+
   /// Leaves of the gradients what the codec ends let the parameters follow; once per step, before their norm.
   void project_gradients();
 
@@ -77,7 +87,10 @@ class StageUnit {
   /// One update of weights, then of both codec ends.
   void update(const optim::UpdateInfo& info, double learning_rate_fraction);
   /// The next version of the weights equals this one.
-  void skip_update() { kept_->advance(exec_); }
+  void skip_update(std::int64_t step);
+  /// Of what the codec's ends have summed one replica keeps the total, unless it was used in `step`. After a
+  /// restart there is no step.
+  void share_out_sums(std::optional<std::int64_t> step);
 
   /// What an asynchronous run keeps beside weights, optimiser and codecs: versions, messages that arrived,
   /// and of the micro-batches in flight what their forwards and gradients need. Once settled; begin_at comes
@@ -96,6 +109,10 @@ class StageUnit {
   };
   std::vector<Pending> pending(const AsynchronousRun& run) const;
 
+  std::vector<codec::End<T>*> ends();
+  void make_sums(Transport& transport);
+  void layer_done();
+
   ExecutionSpace exec_;
   int index_;
   bool is_last_;
@@ -105,6 +122,15 @@ class StageUnit {
   std::unique_ptr<optim::Optimizer<T>> optimizer_;
   std::optional<TiedReduction<T>> tied_;
   std::optional<KeptWeights<T>> kept_;
+
+  int upstream_sync_peer_ = 0, downstream_sync_peer_ = 0;  ///< ranks that synchronisation comes from
+
+  // Sums over replicas: of gradients by layers, the last first, and then of all else.
+  ReplicaGroup replicas_;
+  std::vector<GradientPart> parts_;
+  std::vector<std::unique_ptr<ReplicaSum<T>>> sums_;
+  bool adding_up_ = false;
+  int layers_to_go_ = 0;  ///< of the last backward, once it is known to be the next
 };
 
 extern template class StageUnit<float>;

@@ -18,11 +18,11 @@ struct TrainingPlan {
 
   std::optional<AsynchronousRun> asynchronous;  ///< of such a schedule
   Schedule schedule;                            ///< proven: of a step, or of a short asynchronous run
-  std::vector<std::vector<int>> slots;          ///< [rank][chunk]: micro-batches in flight
+  std::vector<int> slots;                       ///< of each virtual stage: micro-batches in flight
   bool split_backward = false;                  ///< some backwards run in two halves
 
-  /// Micro-batches in flight at virtual stage `stage`.
-  int slots_of(int stage) const { return slots[stage % schedule.stages][stage / schedule.stages]; }
+  /// Micro-batches in flight at virtual stage `stage`, at most at any of its replicas.
+  int slots_of(int stage) const { return slots[stage]; }
 
   /// Versions of a stage's weights that exist at once, the newest among them.
   int weight_copies(int stage) const { return asynchronous ? asynchronous->rule.copies(stage) : 1; }

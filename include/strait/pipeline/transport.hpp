@@ -11,13 +11,13 @@
 namespace strait::pipeline {
 
 /// What a message is for.
-enum class Channel { forward, backward, sync_up, sync_down, tied };
-inline constexpr int channels = 5;
+enum class Channel { forward, backward, sync_up, sync_down, tied, replicas };
+inline constexpr int channels = 6;
 
 struct Envelope {
   Channel channel;
-  int boundary = -1;              ///< none for tied gradients
-  std::int64_t micro_batch = -1;  ///< none for synchronisation and tied gradients
+  int boundary = -1;              ///< none for tied gradients; of sums over replicas the virtual stage
+  std::int64_t micro_batch = -1;  ///< none for synchronisation and tied gradients; of sums their number
   int peer = 0;                   ///< rank at the other side
   bool evaluation = false;        ///< such messages never match those of training
 };
@@ -36,8 +36,9 @@ struct BoundaryBytes {
 
 struct SentBytes {
   std::vector<BoundaryBytes>
-      boundaries;         ///< only this rank's sends: forward and down at boundary `rank`, ...
-  std::int64_t tied = 0;  ///< gradients of tied embeddings
+      boundaries;             ///< only this rank's sends: forward and down at boundary `rank`, ...
+  std::int64_t tied = 0;      ///< gradients of tied embeddings
+  std::int64_t replicas = 0;  ///< what the replicas of a stage add up
 };
 
 /// One rank's access to the others. Not thread-safe.

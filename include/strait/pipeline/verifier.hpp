@@ -33,6 +33,8 @@ struct Verification {
 /// - no deadlock even where a send holds the only buffer of its channel until the receiver comes to the
 /// receive
 ///   (rendezvous, no receive posted ahead); with more buffers or earlier receives ranks only wait less;
+/// - the replicas of a stage run the micro-batches that the placement gives them, and add up their gradients
+///   once they are complete and before the step uses them;
 /// - all ranks come to the reductions in the same order.
 Verification verify(const Schedule& schedule);
 
