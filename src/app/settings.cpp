@@ -58,6 +58,22 @@ void check_replicas(const Deck& deck, const Settings& settings) {
   }
 }
 
+void check_delay_compensation(const Deck& deck, const Settings& settings) {
+  const pipeline::PipelineConfig& pipeline = settings.pipeline;
+  const auto reject = [&](const std::string& reason) {
+    deck.table("optimizer")
+        .reject("delay_compensation",
+                fmt::format("is {}, expected 0 with {}", settings.optimizer.delay_compensation, reason));
+  };
+  if (pipeline::synchronous(pipeline.schedule)) {
+    reject(fmt::format("pipeline.schedule = \"{}\", whose gradients are of the present weights",
+                       pipeline.schedule));
+  }
+  if (pipeline.schedule == "pipedream" && pipeline.weight_versions == "none") {
+    reject("pipeline.weight_versions = \"none\", which keeps no earlier weights");
+  }
+}
+
 }  // namespace
 
 Settings Settings::from_deck(const Deck& deck) {
@@ -81,13 +97,7 @@ Settings Settings::from_deck(const Deck& deck) {
         .reject("stage_refresh", fmt::format("has {} intervals, expected {}: one for each stage", intervals,
                                              settings.pipeline.stages));
   }
-  if (settings.optimizer.delay_compensation > 0.0) {
-    deck.table("optimizer")
-        .reject("delay_compensation",
-                fmt::format("is {}, expected 0 with pipeline.schedule = \"{}\", whose "
-                            "gradients are of the present weights",
-                            settings.optimizer.delay_compensation, settings.pipeline.schedule));
-  }
+  if (settings.optimizer.delay_compensation > 0.0) check_delay_compensation(deck, settings);
   const auto training = deck.table("training");
   if (settings.training.validation_interval > 0 && settings.data.validation.empty()) {
     training.reject("validation_interval",

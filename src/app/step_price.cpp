@@ -2,6 +2,7 @@
 
 #include "strait/app/plan_task.hpp"
 #include "strait/app/units_text.hpp"
+#include "strait/pipeline/asynchronous.hpp"
 #include "strait/pipeline/estimated_profile.hpp"
 #include "strait/pipeline/simulation_costs.hpp"
 

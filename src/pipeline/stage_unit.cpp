@@ -97,7 +97,8 @@ StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, 
   const model::ParameterLayout& layout = stage_->layout();
   if (upstream_) upstream_->end().lend(layout, stage_->weights(), stage_->gradients());
   if (downstream_) downstream_->end().lend(layout, stage_->weights(), stage_->gradients());
-  optimizer_ = optim::make_optimizer<T>(setup.optimizer, layout, {.stage = index});
+  optimizer_ = optim::make_optimizer<T>(setup.optimizer, layout, plan.delay_of(index));
+  if (plan.asynchronous && plan.compensates_delay) compensated_ = plan.asynchronous->rule;
   kept_.emplace(stage_->weights(), plan.weight_copies(index));
 
   if (is_tied(setup, index)) {
@@ -183,7 +184,7 @@ std::int64_t StageUnit<T>::bytes_needed(const PipelineSetup& setup, const Traini
   };
   const auto layout = model::stage_layout(setup.model, setup.spans[index], options.add_parameters);
   std::int64_t bytes = ends + model::Stage<T>::bytes_needed(setup.model, setup.spans[index], options) +
-                       optim::state_bytes_needed<T>(setup.optimizer, layout) +
+                       optim::state_bytes_needed<T>(setup.optimizer, layout, plan.delay_of(index)) +
                        KeptWeights<T>::bytes_needed(layout.size(), plan.weight_copies(index));
   if (is_tied(setup, index)) bytes += TiedReduction<T>::bytes_needed(layout, index == 0);
   const int replicas = plan.schedule.placement().replicas_of(index);
@@ -257,7 +258,11 @@ double StageUnit<T>::gradient_sum_of_squares() {
 template <class T>
 void StageUnit<T>::update(const optim::UpdateInfo& info, double learning_rate_fraction) {
   kept_->advance(exec_);
-  optimizer_->update(exec_, stage_->weights(), stage_->gradients(), info);
+  ConstVector<T> then;
+  if (compensated_) {
+    then = kept_->of(compensated_->backward(index_, info.step * compensated_->micro_batches));
+  }
+  optimizer_->update(exec_, stage_->weights(), stage_->gradients(), info, then);
   const codec::UpdateInfo codec_info{.step = info.step, .learning_rate_fraction = learning_rate_fraction};
   if (upstream_) upstream_->update(codec_info);
   if (downstream_) downstream_->update(codec_info);

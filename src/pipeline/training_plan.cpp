@@ -10,6 +10,12 @@ ScheduleOptions schedule_options(const PipelineSetup& setup) {
   return {.tied_embeddings = setup.model.tie_embeddings, .chunks = setup.chunks, .replicas = setup.replicas};
 }
 
+optim::StageDelay stage_delay(const VersionRule& rule, int stage) {
+  double sum = 0.0;
+  for (int s = 0; s < rule.stages; ++s) sum += rule.delay(s);
+  return {.stage = stage, .updates = static_cast<double>(rule.delay(stage)), .mean = sum / rule.stages};
+}
+
 namespace {
 
 bool is_half(const Action& action) { return action.kind == ActionKind::backward_input; }
@@ -35,9 +41,10 @@ Schedule schedule_of(const PipelineSetup& setup, const std::optional<Asynchronou
 TrainingPlan::TrainingPlan(const PipelineSetup& setup)
     : asynchronous(asynchronous_part(setup)),
       schedule(schedule_of(setup, asynchronous)),
-      split_backward(std::any_of(schedule.ranks.begin(), schedule.ranks.end(), [](const ActionList& list) {
-        return std::any_of(list.begin(), list.end(), is_half);
-      })) {
+      split_backward(
+          std::any_of(schedule.ranks.begin(), schedule.ranks.end(),
+                      [](const ActionList& list) { return std::any_of(list.begin(), list.end(), is_half); })),
+      compensates_delay(setup.optimizer.delay_compensation > 0.0) {
   ensure(schedule.virtual_stages() == setup.stages(), "the schedule covers the stages");
   const auto found = prove(schedule).slots;
   const Placement placement = schedule.placement();

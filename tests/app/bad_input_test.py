@@ -63,6 +63,11 @@ class BadDeck(StraitTestCase):
         self.refuse(DECK_ERROR, ["delay_compensation", "0.04", "1f1b"],
                     *self.sets(optimizer__delay_compensation=0.04, pipeline__schedule="1f1b"))
 
+    def test_delay_compensation_without_earlier_weights(self):
+        self.refuse(DECK_ERROR, ["delay_compensation", "weight_versions", "none"],
+                    *self.sets(optimizer__delay_compensation=0.04, pipeline__schedule="pipedream",
+                               pipeline__weight_versions="none"))
+
     def test_refresh_of_other_stages(self):
         self.refuse(DECK_ERROR, ["stage_refresh", "3", "2"],
                     *self.sets(optimizer__name="basis-rotation", optimizer__stage_refresh="[4,4,4]"))

@@ -99,6 +99,28 @@ TEST(Asynchronous, RecomputationUsesTheWeightsOfTheBackward) {
   expect_oracle<float>(space(), pipeline, setup, exact_codec<float>());
 }
 
+TEST(Asynchronous, TellsOptimisersHowLateGradientsAre) {
+  for (const AsynchronousCase& c : asynchronous_cases) {
+    const bool kept = std::string(c.versions) != "none";
+    for (const std::string optimizer : {"adamw", "basis-rotation"}) {
+      SCOPED_TRACE(fmt::format("{}, {}, {}", c.schedule, c.versions, optimizer));
+      PipelineSetup setup = asynchronous_setup(c, 4, 9);
+      setup.optimizer.name = optimizer;
+      setup.optimizer.refresh = 2;
+      setup.optimizer.lr_delay_correction = true;
+      setup.optimizer.lr_delay_steps = 20;
+      setup.optimizer.delay_compensation = kept ? 0.5 : 0.0;
+      const pipeline::TrainingPlan plan(setup);
+      Pipeline<float> pipeline(space(), setup, exact_codec<float>());
+      expect_oracle<float>(space(), pipeline, setup, exact_codec<float>());
+      for (int stage = 0; stage < 4; ++stage) {
+        EXPECT_EQ(pipeline.executors()[stage]->memory_bytes(),
+                  pipeline::StageUnit<float>::bytes_needed(setup, plan, stage, exact_codec<float>()));
+      }
+    }
+  }
+}
+
 std::vector<StepResult> run(const PipelineSetup& setup) {
   Pipeline<float> pipeline(space(), setup, exact_codec<float>());
   std::vector<StepResult> results;

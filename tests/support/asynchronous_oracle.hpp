@@ -87,7 +87,7 @@ class AsynchronousOracle {
     const auto& layout = one.stage->layout();
     if (one.receiver) one.receiver->lend(layout, one.stage->weights(), one.stage->gradients());
     if (one.sender) one.sender->lend(layout, one.stage->weights(), one.stage->gradients());
-    one.optimizer = optim::make_optimizer<T>(setup_.optimizer, layout);
+    one.optimizer = optim::make_optimizer<T>(setup_.optimizer, layout, pipeline::stage_delay(rule_, s));
     one.versions.push_back(copy_of(one.stage->weights()));
     stages_.push_back(std::move(one));
   }
@@ -176,7 +176,8 @@ class AsynchronousOracle {
     one.optimizer->update(exec_, one.stage->weights(), one.stage->gradients(),
                           {.step = t,
                            .learning_rate = setup_.optimizer.learning_rate,
-                           .gradient_scale = setup_.optimizer.clip_factor(norm)});
+                           .gradient_scale = setup_.optimizer.clip_factor(norm)},
+                          one.versions[rule_.backward(s, std::int64_t{t} * setup_.micro_batches)]);
     const codec::UpdateInfo info{.step = t};
     if (one.receiver) one.receiver->update(exec_, info);
     if (one.sender) one.sender->update(exec_, info);

@@ -122,6 +122,7 @@ class StageUnit {
   std::unique_ptr<optim::Optimizer<T>> optimizer_;
   std::optional<TiedReduction<T>> tied_;
   std::optional<KeptWeights<T>> kept_;
+  std::optional<VersionRule> compensated_;  ///< says which weights gradients are of, where updates read them
 
   int upstream_sync_peer_ = 0, downstream_sync_peer_ = 0;  ///< ranks that synchronisation comes from
 
