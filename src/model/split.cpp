@@ -1,6 +1,5 @@
 #include "strait/core/error.hpp"
 #include "strait/model/config.hpp"
-
 #include "strait/model/costs.hpp"
 
 #include <algorithm>

@@ -177,8 +177,9 @@ TEST(Asynchronous, AnEvaluationUsesTheNewestWeightsOfEveryStage) {
   PipelineSetup other = setup;
   other.schedule = "1f1b";
   Pipeline<float> synchronous(space(), other, exact_codec<float>());
+  const ExecutionSpace exec = space();
   for (int rank = 0; rank < 3; ++rank) {
-    Kokkos::deep_copy(space(), synchronous.executors()[rank]->units()[0].stage().weights(),
+    Kokkos::deep_copy(exec, synchronous.executors()[rank]->units()[0].stage().weights(),
                       pipeline.executors()[rank]->units()[0].stage().weights());
   }
   EXPECT_EQ(found, synchronous.evaluate(2, tokens_of_step(space(), 11, 500)));

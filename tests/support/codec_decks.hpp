@@ -15,7 +15,7 @@ inline const char* const every_codec[] = {"name = 'none'",
                                           "name = 'unconstrained'\nrank = 6\nprojector_interval = 1",
                                           "name = 'int8'\ngroup_size = 6",
                                           "name = 'int4'\ngroup_size = 6",
-                                          "name = 'int2'\ngroup_size = 6",
+                                          "name = 'int2'\ngroup_size = 8",
                                           "name = 'topk'\nk = 3",
                                           "name = 'mapl'\nrank = 6\nprojector_interval = 2\nrvq.groups = 2\n"
                                           "rvq.rounds = 2\nrvq.codewords = 7\nrvq.backward = 'rvq'"};
