@@ -48,6 +48,16 @@ class Restart(StraitTestCase):
         self.equal(whole, parts)
         self.equal(whole, self.folder / "again")
 
+    def test_bitwise_in_rotating_bases(self):
+        for name in ("basis-rotation", "soap", "nadam"):
+            values = dict(optimizer__name=name, run__steps=9)
+            if name != "nadam":
+                values["optimizer__refresh"] = 3
+            whole, again = self.folder / name, self.folder / f"{name}-again"
+            self.succeed("--output", whole, *self.sets(checkpoint__interval=4, **values))
+            self.succeed("--output", again, "--restart", whole / "checkpoints" / "step_4", *self.sets(**values))
+            self.equal(whole, again)
+
     def test_on_other_numbers_of_stages(self):
         whole = self.folder / "whole"
         self.succeed("--output", whole, *self.sets(run__steps=8, checkpoint__interval=4))
