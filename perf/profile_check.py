@@ -95,11 +95,10 @@ def sums(options):
 
 def idle(schedule, options):
     """Shares of the ranks' time: waited, not computed, and by the formula."""
-    values = {"pipeline.stages": 2, "pipeline.schedule": schedule, "model.vocab": BALANCED_VOCAB}
+    layers = profile({"model.vocab": BALANCED_VOCAB}, [0, 1], options)
+    values = {"pipeline.schedule": schedule, "model.vocab": BALANCED_VOCAB}
     if schedule == "interleaved":
         values["pipeline.chunks"] = 2
-    layers = profile({**values, "pipeline.schedule": "1f1b", "pipeline.chunks": 1} if schedule == "interleaved"
-                     else values, [0, 1], options)
     halves = [layers[name].sum() / 2 for name in ("forward", "backward_input", "backward_weight")]
     rows = []
     for _ in range(options.rounds):

@@ -117,17 +117,17 @@ TEST_F(Loopback, AnOutboxLendsTwoBuffers) {
     codec::Message* message = outbox.free();
     ASSERT_NE(message, nullptr);
     fill(exec_, *message, 4, 10 * micro_batch);
-    outbox.post(micro_batch, false);
+    outbox.post(micro_batch, 1, false);
   }
   EXPECT_EQ(outbox.free(), nullptr);
   EXPECT_FALSE(outbox.idle());
-  inbox.expect({0, 1, 2}, false);
+  inbox.expect({{0, 0}, {1, 0}, {2, 0}}, false);
   EXPECT_TRUE(outbox.idle());
   ASSERT_NE(inbox.arrived(), nullptr);
   EXPECT_TRUE(holds(exec_, *inbox.arrived(), 4, 0));
 
   fill(exec_, *outbox.free(), 4, 20);
-  outbox.post(2, false);
+  outbox.post(2, 1, false);
   EXPECT_FALSE(outbox.idle()) << "no receive is posted for the third message yet";
   inbox.release();
   EXPECT_TRUE(outbox.idle());
