@@ -74,15 +74,16 @@ TEST_F(Mpi, MailboxesKeepTheOrderOfManyMessages) {
   constexpr int count = 50;
   Outbox outbox(transport_, envelope(out_, -1), 64, 2);
   Inbox inbox(transport_, envelope(in_, -1), 64, 2);
-  std::vector<std::int64_t> micro_batches(count);
-  for (int i = 0; i < count; ++i) micro_batches[i] = i;
-  inbox.expect(micro_batches, false);
+  const int peer = 1 - rank_;
+  std::vector<Arrival> arrivals(count);
+  for (int i = 0; i < count; ++i) arrivals[i] = {i, peer};
+  inbox.expect(arrivals, false);
   int sent = 0;
   for (int received = 0; received < count;) {
     transport_.progress();
     if (codec::Message* message = sent < count ? outbox.free() : nullptr) {
       fill(exec_, *message, 1 + sent, sent);
-      outbox.post(sent++, false);
+      outbox.post(sent++, peer, false);
     }
     if (const codec::Message* message = inbox.arrived()) {
       EXPECT_TRUE(holds(exec_, *message, 1 + received, received));
