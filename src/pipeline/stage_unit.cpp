@@ -138,8 +138,11 @@ template <class T>
 void StageUnit<T>::layer_done() {
   if (layers_to_go_ == 0) return;
   --layers_to_go_;
+  // A backward in one piece calls behind the head too: its layers are then complete one call later. The first
+  // layer's gradients go out with all that is left.
+  const int complete_from = layers_to_go_ + (stage_->span().has_head ? 1 : 0);
   for (std::size_t i = 0; i < parts_.size(); ++i) {
-    if (parts_[i].layer >= layers_to_go_) sums_[i]->start();
+    if (parts_[i].layer >= complete_from) sums_[i]->start();
   }
   for (const auto& sum : sums_) sum->advance();
 }
@@ -172,6 +175,7 @@ std::int64_t StageUnit<T>::bytes_needed(const PipelineSetup& setup, const Traini
   std::int64_t ends = 0;
   std::vector<std::int64_t> sums;  // elements of what replicas add up
   options.add_parameters = [&](model::ParameterLayout& layout) {
+    sums.clear();  // this is called for the layout and again for the stage
     const auto end = [&](codec::Side side, int boundary) {
       const auto shape = own_boundary_shape(setup, plan, boundary, index);
       const auto own = codec.sums_needed(side, shape);
