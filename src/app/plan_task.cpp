@@ -3,6 +3,7 @@
 #include "strait/app/profile_command.hpp"
 
 #include <limits>
+#include <numeric>
 
 namespace strait::app {
 
@@ -33,6 +34,7 @@ pipeline::PlanTask plan_task(const Settings& settings, const pipeline::Profile& 
   task.boundary = pipeline::plan_boundary(profile);
   task.machine = machine;
   task.schedule = settings.pipeline.schedule;
+  task.weight_versions = settings.pipeline.weight_versions;
   if (task.schedule == "interleaved") {
     fail(ExitCode::deck,
          "strait plan: a rank has several runs of layers with schedule \"interleaved\", expected another "
@@ -44,14 +46,16 @@ pipeline::PlanTask plan_task(const Settings& settings, const pipeline::Profile& 
 }
 
 std::vector<int> profiled_split(const Settings& settings, const pipeline::Profile& profile) {
-  const int stages = settings.pipeline.virtual_stages();
+  std::vector<int> replicas = settings.pipeline.replicas;
+  if (replicas.empty()) replicas.assign(settings.pipeline.virtual_stages(), 1);
   pipeline::PlanTask task;
   task.layers = pipeline::plan_layers(profile);
   task.boundary = pipeline::plan_boundary(profile);
   task.micro_batches = settings.training.micro_batches();
-  task.machine.levels = {{.components = stages, .bandwidth = std::numeric_limits<double>::infinity()}};
+  task.machine.levels = {{.components = std::accumulate(replicas.begin(), replicas.end(), 0),
+                          .bandwidth = std::numeric_limits<double>::infinity()}};
   std::vector<int> split;
-  for (const auto& stage : pipeline::cut_layers(task, std::vector<int>(stages, 1)).stages) {
+  for (const auto& stage : pipeline::cut_layers(task, replicas).stages) {
     split.push_back(stage.last_layer - stage.first_layer);
   }
   return split;

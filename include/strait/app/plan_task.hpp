@@ -15,7 +15,7 @@ pipeline::Profile read_profile(const std::string& path, const Settings& settings
 pipeline::PlanTask plan_task(const Settings& settings, const pipeline::Profile& profile,
                              const pipeline::Machine& machine);
 
-/// Layers per stage for equal ranks and free links, the slowest stage as fast as can be.
+/// Layers per run for the deck's replicas, equal ranks and free links, the slowest stage as fast as can be.
 std::vector<int> profiled_split(const Settings& settings, const pipeline::Profile& profile);
 
 }  // namespace strait::app
