@@ -64,8 +64,13 @@ class RotationTwin : public ::testing::Test {
           exec_, weights, gradients,
           {.step = static_cast<std::int64_t>(step), .learning_rate = rates[step], .gradient_scale = 0.5});
     }
-    model::load_parameters(exec_, file_.root().group(name), layout_, expected);
+    const auto there = file_.root().group(name);
+    ASSERT_TRUE(there.has("square"));
+    model::load_parameters(exec_, there, layout_, expected, [&](const model::ParameterInfo& info) {
+      return there.has(info.name) ? info.name : std::string();
+    });
     for (int i = 0; i < static_cast<int>(layout_.entries().size()); ++i) {
+      if (!there.has(layout_.entries()[i].name)) continue;
       EXPECT_LT(test::relative_difference(exec_, layout_.view(weights, i), layout_.view(expected, i)), 1e-9)
           << name << ", " << layout_.entries()[i].name;
     }

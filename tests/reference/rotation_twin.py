@@ -140,7 +140,8 @@ def write(path):
                     left, right = two_sided or rows < columns, two_sided or not rows < columns
                     rotation = BasisRotation(w, u if left else None, v if right else None, source == "second", offset)
                     file[f"{source}-{'two' if two_sided else 'one'}/{name}"] = train(rotation, w, gradients)
-            file[f"soap/{name}"] = train(Soap(w), w, gradients)
+            if rows == columns:  # else the first gradient leaves vectors of a basis open
+                file[f"soap/{name}"] = train(Soap(w), w, gradients)
             file[f"nadam/{name}"] = nadam(w, gradients)
 
 
