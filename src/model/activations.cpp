@@ -62,6 +62,7 @@ Activations<T>::Activations(Carver<T> memory, const LlamaConfig& config, const S
 
   slots.resize(options.slots);
   for (auto& slot : slots) {
+    const auto start = memory.mark();
     for (int i = 0; i <= layers; ++i) slot.x.push_back(builder.hidden());
     for (int i = 0; i <= layers; ++i) {
       const auto& fused = i == 0 ? input_gradient : output_gradient;
@@ -76,6 +77,7 @@ Activations<T>::Activations(Carver<T> memory, const LlamaConfig& config, const S
       if (options.split_backward) builder.add_gradients(block);
       block.attention.x = slot.x[i];
     }
+    slot.all = memory.since(start);
   }
   elements = memory.size();
 }

@@ -26,6 +26,7 @@ struct SlotActivations {
                               ///< after the last
   std::vector<Matrix<T>> dx;  ///< the same of its gradient
   std::vector<BlockActivations<T>> blocks;  ///< [layers]
+  Vector<T> all;                            ///< the memory of the slot's own tensors
 };
 
 template <class T>

@@ -30,6 +30,10 @@ class Carver {
   std::int64_t mark() const { return next_; }
   void back_to(std::int64_t mark) { next_ = mark; }
   void past_everything() { next_ = end_; }
+  /// All that was taken since a mark, as one vector.
+  Vector<T> since(std::int64_t mark) const {
+    return memory_ ? Vector<T>(memory_ + mark, next_ - mark) : Vector<T>();
+  }
 
   std::int64_t size() const { return end_; }  ///< elements
 

@@ -71,6 +71,11 @@ Matrix<T> Stage<T>::output(int slot) const {
 }
 
 template <class T>
+Vector<T> Stage<T>::kept(int slot) const {
+  return implementation_->activations.slots[slot].all;
+}
+
+template <class T>
 Matrix<T> Stage<T>::output_gradient() const {
   return implementation_->activations.output_gradient;
 }

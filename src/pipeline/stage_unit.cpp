@@ -98,7 +98,7 @@ StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, 
   if (upstream_) upstream_->end().lend(layout, stage_->weights(), stage_->gradients());
   if (downstream_) downstream_->end().lend(layout, stage_->weights(), stage_->gradients());
   optimizer_ = optim::make_optimizer<T>(setup.optimizer, layout, plan.delay_of(index));
-  if (plan.asynchronous && plan.compensates_delay) compensated_ = plan.asynchronous->rule;
+  if (plan.compensates(index)) compensated_ = plan.asynchronous->rule;
   kept_.emplace(stage_->weights(), plan.weight_copies(index));
 
   if (is_tied(setup, index)) {
@@ -290,6 +290,13 @@ std::vector<typename StageUnit<T>::Pending> StageUnit<T>::pending(const Asynchro
   return all;
 }
 
+namespace {
+
+/// Whether the weights of the forwards in flight are kept, so that a restart can run them again.
+bool forwards_again(const AsynchronousRun& run) { return run.rule.kind != WeightVersions::none; }
+
+}  // namespace
+
 template <class T>
 void StageUnit<T>::save_in_flight(io::Group group, const AsynchronousRun& run) {
   kept_->save(exec_, group.create_group("versions"));
@@ -298,7 +305,11 @@ void StageUnit<T>::save_in_flight(io::Group group, const AsynchronousRun& run) {
     const int slot = one.in_flight.slot;
     auto to = group.create_group(fmt::format("micro_batches/{}", one.micro_batch));
     io::write_tensor(to, "ids", exec_, stage_->ids(slot));
-    if (!is_first()) io::write_tensor(to, "input", exec_, stage_->input(slot));
+    if (!forwards_again(run)) {
+      io::write_tensor(to, "kept", exec_, stage_->kept(slot));
+    } else if (!is_first()) {
+      io::write_tensor(to, "input", exec_, stage_->input(slot));
+    }
     in_flight.push_back(one.in_flight);
   }
   if (upstream_) upstream_->end().save_in_flight(exec_, group.create_group("receiver"), in_flight);
@@ -314,8 +325,12 @@ void StageUnit<T>::load_in_flight(const io::Group& group, const AsynchronousRun&
     const int slot = one.in_flight.slot;
     const auto from = group.group(fmt::format("micro_batches/{}", one.micro_batch));
     io::read_tensor(from, "ids", exec_, stage_->ids(slot));
-    if (!is_first()) io::read_tensor(from, "input", exec_, stage_->input(slot));
-    stage_->forward(slot, kept_->of(run.rule.forward(index_, one.micro_batch)));
+    if (!forwards_again(run)) {
+      io::read_tensor(from, "kept", exec_, stage_->kept(slot));
+    } else {
+      if (!is_first()) io::read_tensor(from, "input", exec_, stage_->input(slot));
+      stage_->forward(slot, kept_->of(run.rule.forward(index_, one.micro_batch)));
+    }
     in_flight.push_back(one.in_flight);
   }
   if (upstream_) upstream_->end().load_in_flight(exec_, group.group("receiver"), in_flight);

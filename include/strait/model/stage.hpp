@@ -56,8 +56,9 @@ class Stage {
   MutableTokenIds targets(int slot) const;  ///< [tokens], on the stage with the head
   Matrix<T> input(int slot) const;          ///< [tokens, hidden], the residual stream at the entry
   Matrix<T> output(int slot) const;         ///< [tokens, hidden], the residual stream after the last layer
-  Matrix<T> output_gradient() const;        ///< [tokens, hidden], consumed by backward
-  Matrix<T> input_gradient() const;         ///< [tokens, hidden], valid until the next backward
+  Vector<T> kept(int slot) const;     ///< all that a backward needs of the micro-batch's forward, but its ids
+  Matrix<T> output_gradient() const;  ///< [tokens, hidden], consumed by backward
+  Matrix<T> input_gradient() const;   ///< [tokens, hidden], valid until the next backward
 
   virtual void forward(int slot, const Vector<T>& weights);
 

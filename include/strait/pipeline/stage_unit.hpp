@@ -94,7 +94,8 @@ class StageUnit {
 
   /// What an asynchronous run keeps beside weights, optimiser and codecs: versions, messages that arrived,
   /// and of the micro-batches in flight what their forwards and gradients need. Once settled; begin_at comes
-  /// before load_in_flight, which runs their forwards again.
+  /// before load_in_flight, which runs their forwards again, or reads what they left where their weights are
+  /// gone.
   void save_in_flight(io::Group group, const AsynchronousRun& run);
   void load_in_flight(const io::Group& group, const AsynchronousRun& run);
 

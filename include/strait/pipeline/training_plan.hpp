@@ -23,7 +23,7 @@ struct TrainingPlan {
   Schedule schedule;                            ///< proven: of a step, or of a short asynchronous run
   std::vector<int> slots;                       ///< of each virtual stage: micro-batches in flight
   bool split_backward = false;                  ///< some backwards run in two halves
-  bool compensates_delay = false;               ///< updates read the weights that their gradients are of
+  bool compensates_delay = false;               ///< by the deck
 
   /// Micro-batches in flight at virtual stage `stage`, at most at any of its replicas.
   int slots_of(int stage) const { return slots[stage]; }
@@ -32,12 +32,15 @@ struct TrainingPlan {
     return asynchronous ? stage_delay(asynchronous->rule, stage) : optim::StageDelay{.stage = stage};
   }
 
-  /// Versions of a stage's weights that exist at once, the newest among them. Where an update reads the
-  /// weights that its gradients are of, they stay until it is done.
+  /// Whether updates of a stage read the weights that their late gradients are of.
+  bool compensates(int stage) const {
+    return compensates_delay && asynchronous && asynchronous->rule.delay(stage) > 0;
+  }
+
+  /// Versions of a stage's weights that exist at once, the newest among them. Those that an update reads stay
+  /// until it is done.
   int weight_copies(int stage) const {
-    if (!asynchronous) return 1;
-    const bool longer = compensates_delay && asynchronous->rule.delay(stage) > 0;
-    return asynchronous->rule.copies(stage) + (longer ? 1 : 0);
+    return asynchronous ? asynchronous->rule.copies(stage) + (compensates(stage) ? 1 : 0) : 1;
   }
 
   /// Updates of a stage between the forward of a micro-batch and its backward.
