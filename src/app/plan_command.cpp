@@ -33,8 +33,8 @@ std::string machine_text(const pipeline::Machine& machine) {
     text += fmt::format(" of {}", bytes_text(static_cast<double>(machine.memory_bytes)));
   }
   for (const auto& level : machine.levels) {
-    text += fmt::format(", {} by a {} of {}bit/s{}", level.components, level.name,
-                        with_prefix(level.bandwidth), level.duplex ? "" : " both ways together");
+    text += fmt::format(", {} on {} at {}bit/s{}", level.components, level.name, with_prefix(level.bandwidth),
+                        level.duplex ? "" : " both ways together");
   }
   return text + (machine.speed.empty() ? "" : ", of different speeds");
 }

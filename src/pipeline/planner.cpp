@@ -67,17 +67,18 @@ Plan make_plan(const PlanTask& task) {
 }
 
 Plan make_plan_for_step(const PlanTask& task) {
-  constexpr double growth = 1.1;
   const PlanCosts costs(task);
-  double bound = least_bottleneck(task, costs) * rounding;
-  Plan best = soonest(task, costs, bound);
-  if (!best.drains) return best;
-  // A plan with a busier bottleneck than the bound takes longer than the best once the bound alone does.
-  while (bound * task.micro_batches < best.seconds_per_step) {
-    bound *= growth;
+  const double least = least_bottleneck(task, costs) * rounding;
+  Plan best = soonest(task, costs, least);
+  double bound = least;
+  for (const double more : {1.25, 2.0, 4.0}) {
+    // A bottleneck above the bound takes longer than the best plan once the bound alone does; one stage alone
+    // has nothing to fill.
+    if (!best.drains || bound * task.micro_batches >= best.seconds_per_step) break;
+    bound = least * more;
     const Plan plan = soonest(task, costs, bound);
     if (plan.seconds_per_step < best.seconds_per_step) best = plan;
-    if (plan.stages.size() == 1) break;  // none has less to fill
+    if (plan.stages.size() == 1) break;
   }
   return best;
 }

@@ -91,8 +91,8 @@ struct Plan {
 Plan make_plan(const PlanTask& task);
 
 /// The same where nothing drains. For a synchronous schedule a plan of little time per step, which weighs the
-/// bottleneck against filling and draining: the best of those that pass one micro-batch soonest under bounds
-/// on the bottleneck that grow by a tenth.
+/// bottleneck against filling and draining: the best of those that pass one micro-batch soonest under a
+/// few bounds on the bottleneck, up to four times the least.
 Plan make_plan_for_step(const PlanTask& task);
 
 /// The least seconds per micro-batch with `replicas` ranks for each stage, in the order of the ranks: chooses
