@@ -4,7 +4,7 @@
     /usr/bin/python3 tests/reference/rotation_twin.py [FOLDER]
 
 Written from the formulas, as the authors' codes have them: SOAP rotates its running mean with every change of basis and
-skips the first gradient, NAdam is torch.optim.NAdam (whose decay, not decoupled, is replaced). The files are committed.
+skips the first gradient. The files are committed.
 """
 
 import math
@@ -107,15 +107,17 @@ class Soap:
 
 
 def nadam(w, gradients):
-    w = w.clone().requires_grad_(True)
-    optimizer = torch.optim.NAdam([w], betas=(BETA1, BETA2), eps=EPSILON)
-    for rate, g in zip(RATES, gradients):
-        optimizer.param_groups[0]["lr"] = rate
-        with torch.no_grad():
-            w.mul_(1 - rate * DECAY)
-        w.grad = g
-        optimizer.step()
-    return w.detach()
+    """The formulas in the documentation of torch.optim.NAdam; its code of version 1.13 counts mu_t twice in the product up
+    to t + 1. Decay is decoupled."""
+    m, v, product = torch.zeros_like(w), torch.zeros_like(w), 1.0
+    for t, (rate, g) in enumerate(zip(RATES, gradients), 1):
+        mu, mu_next = (BETA1 * (1 - 0.5 * 0.96 ** (0.004 * step)) for step in (t, t + 1))
+        product *= mu
+        m = BETA1 * m + (1 - BETA1) * g
+        v = BETA2 * v + (1 - BETA2) * g**2
+        mean = mu_next * m / (1 - product * mu_next) + (1 - mu) * g / (1 - product)
+        w = w * (1 - rate * DECAY) - rate * mean / ((v / (1 - BETA2**t)).sqrt() + EPSILON)
+    return w
 
 
 def train(optimizer, w, gradients):
