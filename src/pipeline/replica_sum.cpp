@@ -126,8 +126,10 @@ std::int64_t ReplicaSum<T>::memory_bytes() const {
 
 template <class T>
 std::int64_t ReplicaSum<T>::bytes_needed(std::int64_t size, int replicas) {
+  constexpr std::int64_t word = 8;  // Kokkos allocates whole ones
   const std::int64_t largest_part = (size + replicas - 1) / replicas;
-  return (replicas - 1) * largest_part * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t bytes = (replicas - 1) * largest_part * static_cast<std::int64_t>(sizeof(T));
+  return (bytes + word - 1) / word * word;
 }
 
 template class ReplicaSum<float>;
