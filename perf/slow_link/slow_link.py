@@ -100,10 +100,11 @@ def table(rows, command):
             if not speeds:
                 continue
             middle = {column: statistics.median(values) for column, values in columns.items()}
+            spread = f" ({min(speeds):,.0f} to {max(speeds):,.0f})" if len(speeds) > 1 else ""
             of_none = f"{middle['tokens_per_second'] / statistics.median(base):.2f}" if base else ""
             lines.append(f"| {rate:g} Mbit/s, {kind} | {method} | {middle['bytes_per_step'] / 1e6:.2f} MB "
                          f"| {middle['compute_seconds']:.2f} s | {middle['seconds_per_step']:.2f} "
-                         f"| {middle['tokens_per_second']:,.0f} ({min(speeds):,.0f} to {max(speeds):,.0f}) | {of_none} |")
+                         f"| {middle['tokens_per_second']:,.0f}{spread} | {of_none} |")
     return lines
 
 
