@@ -53,6 +53,17 @@ class IdleShare : public testing::Test {
     EXPECT_NEAR(nearest, wanted, 0.03) << schedule;
   }
 
+  /// An asynchronous schedule of updates of `updates` micro-batches stands idle at no time.
+  void expect_busy(const std::string& schedule, int updates) {
+    pipeline::PipelineSetup setup = setup_of(
+        {.stages = ranks_, .schedule = schedule, .micro_batches = updates, .layers = chunks * ranks_});
+    setup.timed_layers = layers_;
+    const auto shares = asynchronous_idle_shares(setup, 5, 16 / updates);
+    const double least = *std::min_element(shares.begin(), shares.end());
+    RecordProperty(schedule, fmt::format("{:.4f} of 0", least));
+    EXPECT_NEAR(least, 0.0, 0.03) << schedule;
+  }
+
   /// Where ranks are more than processors their waits sleep, and the timers of others wake up in time.
   static void share_one_processor() {
     cpu_set_t processors;
@@ -80,6 +91,11 @@ TEST_F(IdleShare, InterleavingDividesItByTheChunks) {
 
 TEST_F(IdleShare, ZeroBubbleFillsItWithTheWeightsHalves) {
   expect_idle("zb-h1", (ranks_ - 1) * chunks * (forward + backward_input - backward_weight));
+}
+
+TEST_F(IdleShare, AsynchronousPipelinesHaveNone) {
+  expect_busy("pipedream", 1);
+  expect_busy("2bw", ranks_);
 }
 
 }  // namespace strait::test

@@ -28,6 +28,37 @@ inline pipeline::Profile equal_layers(int blocks, double forward, double backwar
   return profile;
 }
 
+/// The idle shares of all ranks of an asynchronous run, each by its own clock so that nobody waits for a
+/// measurement: the mean over the ranks for each of `windows` windows of `steps` steps, once the pipeline is
+/// full. setup.steps becomes the length of the run. Collective.
+inline std::vector<double> asynchronous_idle_shares(pipeline::PipelineSetup setup, int windows, int steps) {
+  const int fill = setup.stages();
+  setup.steps = 2 * fill + std::int64_t{windows} * steps;
+  const ExecutionSpace exec;
+  pipeline::Pipeline<float> pipeline(exec, setup, exact_codec<float>(), MPI_COMM_WORLD);
+  auto& executor = pipeline.front();
+  std::int64_t step = 0;
+  const auto train = [&](int count) {
+    for (const std::int64_t end = step + count; step < end; ++step) {
+      pipeline.train(step_info(step), tokens_of_step(exec, setup.model.vocab, step));
+    }
+  };
+  train(fill);
+  std::vector<double> shares(windows);
+  for (double& share : shares) {
+    executor.take_statistics();
+    const double start = executor.transport().seconds();
+    train(steps);
+    const double seconds = executor.transport().seconds() - start;
+    share = 1.0 - executor.take_statistics().seconds_compute / seconds;
+  }
+  train(fill);
+  pipeline.settle();
+  MPI_Allreduce(MPI_IN_PLACE, shares.data(), windows, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+  for (double& share : shares) share /= setup.stages();
+  return shares;
+}
+
 /// Measures steps of one pipeline. Collective.
 class IdleMeter {
  public:
