@@ -6,6 +6,8 @@
 #include "strait/pipeline/planner.hpp"
 
 #include <benchmark/benchmark.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <string>
 
@@ -73,12 +75,10 @@ const struct {
 [[maybe_unused]] const int registered = [] {
   for (const auto& size : sizes) {
     for (const auto& components : size.machines) {
-      std::string machine;
-      for (const int count : components) machine += (machine.empty() ? "" : "x") + std::to_string(count);
+      const std::string machine = fmt::format("{}", fmt::join(components, "x"));
       const auto add = [&](const std::string& name, const Case& of) {
-        benchmark::RegisterBenchmark(
-            (std::to_string(size.layers) + " layers/" + machine + " ranks/" + name).c_str(),
-            [of](benchmark::State& state) { plan(state, of); })
+        benchmark::RegisterBenchmark(fmt::format("{} layers/{} ranks/{}", size.layers, machine, name).c_str(),
+                                     [of](benchmark::State& state) { plan(state, of); })
             ->Unit(benchmark::kSecond)
             ->Iterations(1);
       };
