@@ -44,8 +44,6 @@ FURTHER = {
     # With the gradients in 16 bits about twice the ratio of mapl, in 8 bits three times, as codewords five times.
     "mapl, rvq": {"name": "mapl", "rank": RANK, **CODEWORDS},
     "mapl, rvq, int8 back": {"name": "mapl", "rank": RANK, **CODEWORDS, "rvq.backward": "int8"},
-    "mapl, rvq in 4 steps, int8 back": {"name": "mapl", "rank": RANK, **CODEWORDS, "rvq.fraction": 0.0625,
-                                        "rvq.backward": "int8"},
     "mapl, rvq back": {"name": "mapl", "rank": RANK, **CODEWORDS, "rvq.backward": "rvq"},
     "mapl, anchors from embedding": {"name": "mapl", "rank": RANK, "anchor_init": "embedding"},
     "mapl, static anchors": {"name": "mapl", "rank": RANK, "anchors": "static"},

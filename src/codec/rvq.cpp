@@ -26,10 +26,13 @@ GradientFormat backward_from_deck(const Table& table) {
 int rvq_published(const RvqOptions& options, int columns, Wire wire, std::int64_t micro_batches,
                   std::int64_t payload) {
   if (options.published) return *options.published;
-  const std::int64_t once_in_a_step = (options.codewords + micro_batches - 1) / micro_batches;
+  const auto in_steps = [&](std::int64_t steps) {
+    const std::int64_t messages = steps * micro_batches;
+    return (options.codewords + messages - 1) / messages;
+  };
   const std::int64_t bytes_of_one = std::int64_t{options.rounds} * columns * wire_bytes(wire);
   const std::int64_t affordable = payload * 3 / 200 / bytes_of_one;  // 1.5 %
-  return static_cast<int>(std::clamp<std::int64_t>(affordable, 1, once_in_a_step));
+  return static_cast<int>(std::clamp(affordable, in_steps(4), in_steps(1)));
 }
 
 double rvq_decay(const RvqOptions& options, std::int64_t tokens_of_step) {
@@ -65,8 +68,8 @@ std::optional<RvqOptions> rvq_from_deck(const Table& codec, int columns) {
       "codewords", table.required<int>("codewords", "in the codebook of a group and round"), 2, 65536);
   if (const auto fraction = table.automatic<double>(
           "fraction",
-          "of the codewords that every micro-batch's message publishes; auto: all in a step, but "
-          "at most 1.5 % of the payload")) {
+          "of the codewords that every micro-batch's message publishes; auto: all in a step, or 1.5 % of the "
+          "payload if that is less, but all in four steps")) {
     table.above("fraction", *fraction, 0.0);
     table.between("fraction", *fraction, 0.0, 1.0);
     options.published = std::max(1, static_cast<int>(std::lround(*fraction * options.codewords)));

@@ -135,7 +135,8 @@ class Bytes(StraitTestCase):
                 forward = groups * rounds + 2
                 word = 2 * rounds * rank
                 payload = (forward + back) * tokens // micro_batches
-                published = min(codewords // micro_batches, payload * 3 // 200 // word)
+                published = min(codewords // micro_batches,
+                                max(codewords // (4 * micro_batches), payload * 3 // 200 // word))
                 exchange = 2 * hidden * rank * 4  # of the projector, every `interval` steps
                 interval = math.ceil(exchange / (0.02 * tokens * (forward + back)))
                 for step, words in enumerate((codewords + (micro_batches - 1) * published, micro_batches * published)):

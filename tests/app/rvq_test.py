@@ -13,6 +13,7 @@ STEPS, TOKENS, RANK, GROUPS, ROUNDS, CODEWORDS, MICRO_BATCHES = 6, 32, 8, 2, 2, 
 CODEC = dict(codec__name="mapl", codec__rank=RANK, codec__projector_interval=100, codec__diagnostics_interval=1,
              codec__rvq__groups=GROUPS, codec__rvq__rounds=ROUNDS, codec__rvq__codewords=CODEWORDS,
              codec__rvq__checksum_interval=4, model__layers=4, training__validation_interval=3)
+PUBLISHED = 2  # the codebook in four steps
 INDICES = (TOKENS * GROUPS * ROUNDS * 4 + 7) // 8
 BACKWARD = dict(bfloat16=TOKENS * RANK * 2, int8=TOKENS * (RANK + 4), rvq=INDICES)
 
@@ -29,7 +30,7 @@ class Rvq(CodecTestCase):
                 self.assertEqual(set(self.metrics(output, "boundary/0/bytes_backward")), {MICRO_BATCHES * back})
                 streams = 2 if backward == "rvq" else 1
                 word = ROUNDS * RANK * 4
-                wanted = [streams * ((MICRO_BATCHES + (CODEWORDS - 1 if step == 0 else 0)) * word
+                wanted = [streams * ((PUBLISHED * MICRO_BATCHES + (CODEWORDS - PUBLISHED if step == 0 else 0)) * word
                                      + (8 if step % 4 == 0 else 0)) for step in range(STEPS)]
                 self.assertEqual(list(self.metrics(output, "boundary/0/bytes_sync")), wanted)
 
@@ -59,7 +60,7 @@ class Rvq(CodecTestCase):
                     self.assertEqual(group["published"].shape, shape)
                     self.assertEqual(group["master"].size, group["published"].size)
                     self.assertGreater(np.abs(group["published"][:]).max(), 0)
-                    self.assertEqual(group.attrs["next"], (MICRO_BATCHES * STEPS - 1) % CODEWORDS)
+                    self.assertEqual(group.attrs["next"], PUBLISHED * (MICRO_BATCHES * STEPS - 1) % CODEWORDS)
 
     def test_emulated_run_is_bitwise_the_same(self):
         keys = dict(codec__rvq__backward="rvq", codec__rvq__dropout=0.3)

@@ -73,7 +73,8 @@ TEST(RvqDeck, PublishesTheCodebookInAStepWhereItCostsLittle) {
   EXPECT_EQ(published(512, 1 << 30), 1);
   EXPECT_EQ(published(32, 200 * one), 3);
   EXPECT_EQ(published(32, 200 * one - 1), 2);
-  EXPECT_EQ(published(32, 10), 1);
+  EXPECT_EQ(published(32, 10), 2) << "a quarter of it";
+  EXPECT_EQ(published(4, 10), 16);
   rvq.published = 40;
   EXPECT_EQ(published(32, 10), 40);
 }

@@ -33,8 +33,9 @@ struct RvqOptions {
 };
 
 /// Codewords of each group and round in a training micro-batch's message. Automatic: as many as publish the
-/// codebook once in a step of `micro_batches`, but of no more bytes than 1.5 % of `payload`, the
-/// micro-batch's numbers, indices and ids of both directions; at least one.
+/// codebook once in a step of `micro_batches`, or as many as 1.5 % of `payload` buys (the micro-batch's
+/// numbers, indices and ids of both directions), but no fewer than publish it in four steps: codewords that
+/// follow later lose the activations.
 int rvq_published(const RvqOptions& options, int columns, Wire wire, std::int64_t micro_batches,
                   std::int64_t payload);
 
