@@ -1,6 +1,5 @@
 #include "strait/pipeline/stage_unit.hpp"
 
-#include "strait/io/tensor.hpp"
 #include "strait/kernels/elementwise.hpp"
 #include "strait/pipeline/timed_stage.hpp"
 
@@ -107,65 +106,6 @@ StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, 
                   layout.view(stage_->gradients(), copy));
   }
   if (replicas_.size() > 1) make_sums(transport);
-}
-
-/// Gradients by parts, then what the codec's ends sum.
-template <class T>
-void StageUnit<T>::make_sums(Transport& transport) {
-  const auto add = [&](const Vector<T>& vector) {
-    const int number = static_cast<int>(sums_.size());
-    sums_.push_back(std::make_unique<ReplicaSum<T>>(exec_, transport, replicas_, index_, number, vector));
-  };
-  parts_ = gradient_parts(stage_->layout(), stage_->span());
-  for (const GradientPart& part : parts_) {
-    add(Vector<T>(stage_->gradients().data() + part.begin, part.end - part.begin));
-  }
-  for (codec::End<T>* end : ends()) {
-    for (const Vector<T>& sum : end->sums(exec_)) add(sum);
-    end->clear_sums();
-  }
-}
-
-template <class T>
-std::vector<codec::End<T>*> StageUnit<T>::ends() {
-  std::vector<codec::End<T>*> all;
-  if (upstream_) all.push_back(&upstream_->end());
-  if (downstream_) all.push_back(&downstream_->end());
-  return all;
-}
-
-template <class T>
-void StageUnit<T>::layer_done() {
-  if (layers_to_go_ == 0) return;
-  --layers_to_go_;
-  // A backward in one piece calls behind the head too: its layers are then complete one call later. The first
-  // layer's gradients go out with all that is left.
-  const int complete_from = layers_to_go_ + (stage_->span().has_head ? 1 : 0);
-  for (std::size_t i = 0; i < parts_.size(); ++i) {
-    if (parts_[i].layer >= complete_from) sums_[i]->start();
-  }
-  for (const auto& sum : sums_) sum->advance();
-}
-
-template <class T>
-bool StageUnit<T>::all_reduce() {
-  if (!adding_up_) {
-    for (codec::End<T>* end : ends()) end->sums(exec_);  // zeros where this replica had nothing to add
-    for (const auto& sum : sums_) sum->start();
-    adding_up_ = true;
-  }
-  bool all = true;
-  for (const auto& sum : sums_) all = sum->advance() && all;
-  return all;
-}
-
-template <class T>
-void StageUnit<T>::share_out_sums(std::optional<std::int64_t> step) {
-  if (replicas_.size() == 1) return;
-  for (codec::End<T>* end : ends()) {
-    const bool used = step && end->synchronises(*step);
-    if (used || replicas_.own > 0) end->clear_sums();
-  }
 }
 
 template <class T>
@@ -277,65 +217,6 @@ template <class T>
 void StageUnit<T>::skip_update(std::int64_t step) {
   kept_->advance(exec_);
   share_out_sums(step);
-}
-
-template <class T>
-std::vector<typename StageUnit<T>::Pending> StageUnit<T>::pending(const AsynchronousRun& run) const {
-  std::vector<Pending> all;
-  const std::int64_t first = version() * run.rule.micro_batches;
-  for (std::int64_t b = first; b < run.forwarded(index_, version()); ++b) {
-    const int slot = static_cast<int>(b % run.slots(index_));
-    all.push_back({b, {.slot = slot, .ids = stage_->ids(slot), .x = stage_->output(slot)}});
-  }
-  return all;
-}
-
-namespace {
-
-/// Whether the weights of the forwards in flight are kept, so that a restart can run them again.
-bool forwards_again(const AsynchronousRun& run) { return run.rule.kind != WeightVersions::none; }
-
-}  // namespace
-
-template <class T>
-void StageUnit<T>::save_in_flight(io::Group group, const AsynchronousRun& run) {
-  kept_->save(exec_, group.create_group("versions"));
-  std::vector<codec::InFlight<T>> in_flight;
-  for (const Pending& one : pending(run)) {
-    const int slot = one.in_flight.slot;
-    auto to = group.create_group(fmt::format("micro_batches/{}", one.micro_batch));
-    io::write_tensor(to, "ids", exec_, stage_->ids(slot));
-    if (!forwards_again(run)) {
-      io::write_tensor(to, "kept", exec_, stage_->kept(slot));
-    } else if (!is_first()) {
-      io::write_tensor(to, "input", exec_, stage_->input(slot));
-    }
-    in_flight.push_back(one.in_flight);
-  }
-  if (upstream_) upstream_->end().save_in_flight(exec_, group.create_group("receiver"), in_flight);
-  if (downstream_) downstream_->end().save_in_flight(exec_, group.create_group("sender"), in_flight);
-  if (upstream_) upstream_->save_messages(group.create_group("arrived"));
-}
-
-template <class T>
-void StageUnit<T>::load_in_flight(const io::Group& group, const AsynchronousRun& run) {
-  kept_->load(exec_, group.group("versions"));
-  std::vector<codec::InFlight<T>> in_flight;
-  for (const Pending& one : pending(run)) {
-    const int slot = one.in_flight.slot;
-    const auto from = group.group(fmt::format("micro_batches/{}", one.micro_batch));
-    io::read_tensor(from, "ids", exec_, stage_->ids(slot));
-    if (!forwards_again(run)) {
-      io::read_tensor(from, "kept", exec_, stage_->kept(slot));
-    } else {
-      if (!is_first()) io::read_tensor(from, "input", exec_, stage_->input(slot));
-      stage_->forward(slot, kept_->of(run.rule.forward(index_, one.micro_batch)));
-    }
-    in_flight.push_back(one.in_flight);
-  }
-  if (upstream_) upstream_->end().load_in_flight(exec_, group.group("receiver"), in_flight);
-  if (downstream_) downstream_->end().load_in_flight(exec_, group.group("sender"), in_flight);
-  if (upstream_) upstream_->load_messages(group.group("arrived"));
 }
 
 template <class T>
