@@ -6,9 +6,11 @@
 #include <mpi.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 namespace strait {
@@ -56,8 +58,10 @@ Environment::~Environment() {
 }
 
 void Environment::abort(ExitCode code) const {
-  // MPI adds lines of its own, which would hide the caller's.
   std::fflush(nullptr);
+  // Launchers drop what they have not passed on of a rank's last line when it aborts.
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  // MPI adds lines of its own, which would hide the caller's.
   if (!std::freopen("/dev/null", "w", stderr)) std::fclose(stderr);
   MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
   std::_Exit(static_cast<int>(code));
