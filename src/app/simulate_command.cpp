@@ -12,13 +12,12 @@ namespace {
 std::vector<pipeline::Machine> machines(const CommandLine& line, const StepPrice& price) {
   if (line.simulation.machine) return {step_machine(line, price)};
   std::vector<double> bandwidths = line.simulation.bandwidths;
-  if (bandwidths.empty()) bandwidths.push_back(price.link.bandwidth);
+  const bool as_profiled = bandwidths.empty();
+  if (as_profiled) bandwidths.push_back(price.link.bandwidth);
+  const bool duplex = !line.simulation.half_duplex && (!as_profiled || price.link.duplex());
+  const double latency = line.simulation.latency.value_or(price.link.latency);
   std::vector<pipeline::Machine> out;
   for (const double bandwidth : bandwidths) {
-    const bool duplex = line.simulation.bandwidths.empty()
-                            ? price.link.duplex() && !line.simulation.half_duplex
-                            : !line.simulation.half_duplex;
-    const double latency = line.simulation.latency.value_or(price.link.latency);
     out.push_back(uniform_machine(price.schedule.stages, line.simulation.speed,
                                   {.bandwidth = bandwidth, .latency = latency}, duplex));
   }

@@ -2,9 +2,9 @@
 
 #include "strait/app/plan_task.hpp"
 #include "strait/app/units_text.hpp"
-#include "strait/pipeline/asynchronous.hpp"
 #include "strait/pipeline/estimated_profile.hpp"
 #include "strait/pipeline/simulation_costs.hpp"
+#include "strait/pipeline/training_plan.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -16,7 +16,7 @@ namespace {
 pipeline::Schedule priced_schedule(const pipeline::PipelineSetup& setup) {
   if (pipeline::synchronous(setup.schedule)) {
     return pipeline::schedule(setup.schedule, setup.ranks(), setup.micro_batches,
-                              {.tied_embeddings = setup.model.tie_embeddings, .chunks = setup.chunks});
+                              pipeline::schedule_options(setup));
   }
   const std::int64_t steps = std::clamp<std::int64_t>(setup.steps, 1, 4 * setup.ranks() + 8);
   const auto run = pipeline::asynchronous_run(setup.schedule, setup.weight_versions, setup.ranks(),
