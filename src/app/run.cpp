@@ -60,6 +60,7 @@ ExitCode run_deck(const CommandLine& line, const Deck& deck, const Settings& set
   std::unique_ptr<codec::Codec<T>> codec;
   const bool trains =
       line.command == Command::train && !line.print_deck && !line.deck_reference && !line.dry_run;
+  pipeline::PipelineSetup setup;
   std::string answer;
   agree(communicator, [&] {
     codec = codec::codec_from_deck<T>(deck.table("codec"), settings.model.hidden,
@@ -73,7 +74,7 @@ ExitCode run_deck(const CommandLine& line, const Deck& deck, const Settings& set
     if (line.command == Command::plan) answer += plan_command<T>(line, deck, settings, *codec);
     if (rank_of(communicator) == 0) answer += simulated<T>(line, deck, settings, *codec);
     if (trains) {
-      settings.pipeline_setup();  // refuses a split that cannot be
+      setup = settings.pipeline_setup();
       check_ranks(settings.pipeline, size_of(communicator));
     }
   });
@@ -85,7 +86,7 @@ ExitCode run_deck(const CommandLine& line, const Deck& deck, const Settings& set
     return ExitCode::done;
   }
   const ExecutionSpace exec;
-  return Trainer<T>(exec, communicator, line, deck, settings, *codec).run();
+  return Trainer<T>(exec, communicator, line, deck, settings, setup, *codec).run();
 }
 
 }  // namespace

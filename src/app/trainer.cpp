@@ -22,13 +22,15 @@ namespace strait::app {
 
 template <class T>
 Trainer<T>::Trainer(const ExecutionSpace& exec, MPI_Comm communicator, const CommandLine& line,
-                    const Deck& deck, const Settings& settings, const codec::Codec<T>& codec)
+                    const Deck& deck, const Settings& settings, const pipeline::PipelineSetup& setup,
+                    const codec::Codec<T>& codec)
     : exec_(exec),
       communicator_(communicator),
       rank_(rank_of(communicator)),
       line_(line),
       deck_(deck),
       settings_(settings),
+      setup_(setup),
       codec_(codec),
       store_(settings.output.directory + "/checkpoints", settings.checkpoint.keep),
       log_(communicator, settings.pipeline.placement(), settings.pipeline.virtual_stages() - 1) {
@@ -36,9 +38,9 @@ Trainer<T>::Trainer(const ExecutionSpace& exec, MPI_Comm communicator, const Com
   open_output(communicator_, settings_.output.directory, store_, line_.restart);
   agree(communicator_, [&] {  // transports meet before anything can fail on one rank alone
     if (settings_.pipeline.emulated) {
-      pipeline_.emplace(exec_, settings_.pipeline_setup(), codec);
+      pipeline_.emplace(exec_, setup_, codec);
     } else {
-      pipeline_.emplace(exec_, settings_.pipeline_setup(), codec, communicator_, Watchdog(rank_));
+      pipeline_.emplace(exec_, setup_, codec, communicator_, Watchdog(rank_));
     }
   });
   if (line_.restart) restart(*line_.restart);
@@ -79,7 +81,7 @@ void Trainer<T>::open_metrics() {
     if (!is_root()) return;
     MetricsLayout layout;
     layout.stages = settings_.pipeline.stages;
-    for (const auto& span : settings_.pipeline_setup().spans) {
+    for (const auto& span : setup_.spans) {
       if (!span.has_head)
         layout.boundaries.push_back(
             {.after_layer = span.last_layer - 1, .diagnostics = diagnostics_columns(codec_)});

@@ -19,9 +19,10 @@ namespace strait::app {
 template <class T>
 class Trainer {
  public:
-  /// Collective over `communicator`, as is everything here. Errors are agreed on.
+  /// Collective over `communicator`, as is everything here. Errors are agreed on. `setup` is that of
+  /// `settings`.
   Trainer(const ExecutionSpace& exec, MPI_Comm communicator, const CommandLine& line, const Deck& deck,
-          const Settings& settings, const codec::Codec<T>& codec);
+          const Settings& settings, const pipeline::PipelineSetup& setup, const codec::Codec<T>& codec);
 
   /// Trains to the last step, or to a stop that was asked for.
   ExitCode run();
@@ -54,6 +55,7 @@ class Trainer {
   const CommandLine& line_;
   const Deck& deck_;
   const Settings& settings_;
+  const pipeline::PipelineSetup& setup_;
   const codec::Codec<T>& codec_;
   Stopwatch since_start_;
 
