@@ -12,20 +12,16 @@ checkpoint. A codec that the executable refuses is left out and asked for again 
     compare.py --with "slow:codec.name=mapl,codec.projector_learning_rate=4e-4"      adds a method
 """
 import argparse
-import dataclasses
 import itertools
-import os
 import pathlib
-import signal
-import subprocess
 import sys
-import threading
 import tomllib
 
-import report
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import report  # noqa: E402
+import trainings  # noqa: E402
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-DECKS = [ROOT / "inputs" / f"compare-{budget}.toml" for budget in ("short", "medium", "long")]
+DECKS = [trainings.ROOT / "inputs" / f"compare-{budget}.toml" for budget in ("short", "medium", "long")]
 
 # Settings of the deck's [codec]. RANK and ENTRIES depend on the ratio; methods without them run once, at a ratio of
 # their own. An entry of topk is 4 bytes and a column of 2 forward, 4 bytes back: 10 for the 8 of a rank's number.
@@ -53,22 +49,6 @@ FURTHER = {
 }
 
 
-@dataclasses.dataclass
-class Job:
-    deck: pathlib.Path
-    method: str
-    ratio: int  # 0 where the method has none
-    seed: int
-    values: dict  # table.key -> value, over the deck's
-    folder: pathlib.Path
-
-    def command(self, strait, *arguments):
-        command = [strait, self.deck, "--output", self.folder, *arguments]
-        for key, value in self.values.items():
-            command += ["--set", f"{key}={value}"]
-        return list(map(str, command))
-
-
 def parse_method(text):
     """NAME:table.key=value,... as a method's name and settings."""
     name, _, settings = text.partition(":")
@@ -85,7 +65,8 @@ def make_job(deck, method, settings, ratio, seed, output):
         ratio = 0
     name = method.replace(", ", "-").replace(" ", "-") + (f"-{ratio}x" if ratio else "")
     values = {f"codec.{key}": scaled.get(value, value) for key, value in settings.items()}
-    return Job(deck, method, ratio, seed, {"run.seed": seed, **values}, output / deck.stem / f"{name}-seed{seed}")
+    return trainings.Job(deck, (method, ratio), {"run.seed": seed, **values},
+                         output / deck.stem / f"{name}-seed{seed}")
 
 
 def queue(arguments):
@@ -100,88 +81,19 @@ def queue(arguments):
     return list(jobs.values())
 
 
-def say(text):
-    """One write, so that lines of two threads do not mix."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-class Workers:
-    """Takes jobs from the queue, one at a time on each core."""
-
-    def __init__(self, strait, jobs, cores):
-        self.strait, self.jobs, self.lock = strait, list(jobs), threading.Lock()
-        self.stopping, self.failed, self.running = False, [], set()
-        self.threads = [threading.Thread(target=self.work, args=(core,)) for core in cores]
-
-    def run(self):
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self.stop)
-        for thread in self.threads:
-            thread.start()
-        for thread in self.threads:
-            thread.join()
-
-    def stop(self, *_):
-        """Runs end with a checkpoint after the step that they are in."""
-        self.stopping = True
-        for process in list(self.running):
-            process.terminate()
-
-    def work(self, core):
-        while not self.stopping:
-            with self.lock:
-                if not self.jobs:
-                    return
-                job = self.jobs.pop(0)
-            self.train(job, core)
-
-    def train(self, job, core):
-        plan = subprocess.run(job.command(self.strait, "--print-deck"), capture_output=True, text=True)
-        where = job.folder.parent.name + "/" + job.folder.name
-        if plan.returncode:
-            say(f"left out   {where}: {plan.stderr.strip()}")
-            return
-        finished = report.finished_deck(job.folder / "metrics.h5")
-        if finished:
-            changed = report.changed_keys(finished, tomllib.loads(plan.stdout))
-            say(f"finished   {where}" + (f", with other {', '.join(changed)}" if changed else ""))
-            if changed:
-                self.failed.append(where)
-            return
-        job.folder.mkdir(parents=True, exist_ok=True)
-        (job.folder / "job").write_text(f"{job.method}\n{job.ratio}\n")
-        say(f"core {core}     {where}")
-        with open(job.folder / "log", "a") as log:
-            process = subprocess.Popen(["taskset", "-c", str(core), *job.command(self.strait, "--restart", "latest")],
-                                       stdout=log, stderr=subprocess.STDOUT)
-            self.running.add(process)
-            if self.stopping:
-                process.terminate()
-            code = process.wait()
-            self.running.discard(process)
-        if code:
-            say(f"ended      {where}: exit code {code}, see {job.folder / 'log'}")
-            if not self.stopping:
-                self.failed.append(where)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("decks", nargs="*", type=pathlib.Path, default=DECKS, metavar="DECK")
-    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("output/convergence"))
-    parser.add_argument("--strait", type=pathlib.Path, default=ROOT / "build" / "release" / "strait")
+    trainings.add_options(parser, "output/convergence")
     parser.add_argument("--ratios", nargs="+", type=int, default=[4, 8])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--methods", nargs="+", help="only these")
     parser.add_argument("--with", dest="extra", nargs="+", type=parse_method, default=[], metavar="NAME:SETTINGS")
-    parser.add_argument("--cores", nargs="+", type=int, default=sorted(os.sched_getaffinity(0))[:2])
-    parser.add_argument("--report", action="store_true", help="only write what there is")
     arguments = parser.parse_args()
-    workers = Workers(arguments.strait.resolve(), [] if arguments.report else queue(arguments), arguments.cores)
+    workers = trainings.Workers(arguments, queue(arguments))
     workers.run()
     report.write(arguments.output, [*MAIN, *FURTHER])
-    sys.exit(75 if workers.stopping else 1 if workers.failed else 0)
+    sys.exit(workers.exit_code())
 
 
 if __name__ == "__main__":

@@ -1,38 +1,24 @@
 """Reads the finished runs of compare.py and writes them as CSV, as Markdown tables and as a plot."""
 import csv
 import math
-import tomllib
+import pathlib
+import sys
 
 import h5py
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-import numpy as np
+import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import trainings  # noqa: E402
 
 COLUMNS = ["budget", "tokens_per_parameter", "tokens", "method", "ratio", "seed", "validation_loss",
            "bytes_forward_per_token", "bytes_backward_per_token", "bytes_sync_per_token", "energy_kept", "strait"]
 # Two-sided 95 % points of Student's t by degrees of freedom.
 STUDENT = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11, 2.10,
            2.09, 2.09, 2.08, 2.07, 2.07, 2.06, 2.06, 2.06, 2.05, 2.05, 2.05, 2.04]
-
-
-def finished_deck(path):
-    """The deck in effect of a run that has trained and validated to its end, otherwise None."""
-    try:
-        with h5py.File(path, "r", swmr=True) as file:
-            deck = tomllib.loads(file.attrs["deck"])
-            steps = deck["run"]["steps"]
-            done = len(file["train/step"]) >= steps and file["validation/step"][-1] == steps
-            return deck if done else None
-    except (OSError, KeyError, ValueError, IndexError):
-        return None
-
-
-def changed_keys(one, other):
-    """Keys that both decks have with different values; a newer program may know more of them."""
-    return [f"{table}.{key}" for table in one.keys() & other.keys() for key in one[table].keys() & other[table].keys()
-            if one[table][key] != other[table][key] and (table, key) != ("output", "directory")]
 
 
 def parameters(model):
@@ -44,7 +30,7 @@ def parameters(model):
 
 def read_run(folder):
     """One row of the CSV, or None while the run is not finished."""
-    deck = finished_deck(folder / "metrics.h5")
+    deck = trainings.finished_deck(folder / "metrics.h5")
     if deck is None:
         return None
     method, ratio = (folder / "job").read_text().split("\n")[:2]
@@ -60,7 +46,7 @@ def read_run(folder):
                 "validation_loss": round(float(file["validation/loss"][-1]), 5),
                 **{f"bytes_{part}_per_token": round(float(value), 2) for part, value in size.items()},
                 "energy_kept": round(float(np.mean(energy)), 4) if energy else "",
-                "strait": file.attrs["git_hash"][:7] + "-dirty" * file.attrs["git_hash"].endswith("-dirty")}
+                "strait": trainings.revision(file)}
 
 
 def all_bytes(row):
