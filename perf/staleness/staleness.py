@@ -22,7 +22,7 @@ import trainings  # noqa: E402
 DECK = trainings.ROOT / "inputs" / "staleness.toml"
 
 ROTATION = {"name": "basis-rotation"}
-# Settings of [optimizer]; Muon's rate is of matrices whose singular values are one, and AdamW's `vector_fraction` of it.
+# Settings of [optimizer]. All have AdamW's rate where AdamW updates; Muon's matrices, orthogonal updates, take five times it.
 METHODS = {
     "PipeDream": {"name": "adamw"},
     "basis rotation, second, two-sided": {**ROTATION, "source": "second", "two_sided": "true"},
@@ -32,7 +32,7 @@ METHODS = {
     "basis rotation, second, one-sided": {**ROTATION, "source": "second", "two_sided": "false"},
     "basis rotation, first, one-sided": {**ROTATION, "source": "first", "two_sided": "false"},
     "SOAP": {"name": "soap"},
-    "Muon": {"name": "muon"},
+    "Muon": {"name": "muon", "matrix_fraction": 5, "vector_fraction": 1},
 }
 
 

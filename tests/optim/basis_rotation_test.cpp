@@ -182,10 +182,10 @@ TEST(BasisRotation, IsEquivariantUnderRotationsOfTheWeights) {
 
 TEST(BasisRotation, KeepsBasesOrthonormalForTenThousandSteps) {
   const ExecutionSpace exec;
-  constexpr int row_count = 16, column_count = 12;
+  constexpr int row_count = 32, column_count = 88;
   const auto layout = layout_of(row_count, column_count);
   for (const std::string source : {"second", "first"}) {
-    const auto optimizer = make_optimizer<float>(test::rotation(source, true, 2), layout);
+    const auto optimizer = make_optimizer<float>(test::rotation(source, true, 4), layout);
     const auto weights = test::random_vector<float>(exec, layout.size(), 1);
     for (int step = 0; step < 10000; ++step) {
       const auto g = test::random_vector<float>(exec, layout.size(), 10 + step);

@@ -14,8 +14,11 @@ class AsynchronousOverMpi : public ::testing::Test {
     MPI_Comm_size(MPI_COMM_WORLD, &ranks_);
   }
 
-  void expect_oracle_over_mpi(const AsynchronousCase& c, const codec::Codec<float>& codec, int updates) {
-    const auto setup = asynchronous_setup(c, ranks_, updates);
+  void expect_oracle_over_mpi(const AsynchronousCase& c, const codec::Codec<float>& codec, int updates,
+                              const std::string& optimizer = "adamw") {
+    auto setup = asynchronous_setup(c, ranks_, updates);
+    setup.optimizer.name = optimizer;
+    setup.optimizer.refresh = 2;
     pipeline::Pipeline<float> pipeline(exec_, setup, codec, MPI_COMM_WORLD);
     expect_oracle<float>(exec_, pipeline, setup, codec);
   }
@@ -39,6 +42,14 @@ TEST_F(AsynchronousOverMpi, IsTheOracleThroughLearnedProjections) {
       SCOPED_TRACE(fmt::format("{}, {}, {}", text, c.schedule, c.versions));
       expect_oracle_over_mpi(c, *codec_of<float>(text), ranks_ + 5);
     }
+  }
+}
+
+TEST_F(AsynchronousOverMpi, IsTheOracleInRotatedBases) {
+  const auto codec = codec_of<float>("name = 'mapl'\nrank = 6\nprojector_interval = 2");
+  for (const AsynchronousCase& c : asynchronous_cases) {
+    SCOPED_TRACE(fmt::format("{}, {}", c.schedule, c.versions));
+    expect_oracle_over_mpi(c, *codec, ranks_ + 5, "basis-rotation");
   }
 }
 
