@@ -22,7 +22,7 @@ import trainings  # noqa: E402
 DECK = trainings.ROOT / "inputs" / "staleness.toml"
 
 ROTATION = {"name": "basis-rotation"}
-# Settings of [optimizer]. All have AdamW's rate where AdamW updates; Muon's matrices, orthogonal updates, take five times it.
+# Settings of [optimizer]. The rate is AdamW's wherever AdamW updates; Muon's orthogonal updates take five times it.
 METHODS = {
     "PipeDream": {"name": "adamw"},
     "basis rotation, second, two-sided": {**ROTATION, "source": "second", "two_sided": "true"},

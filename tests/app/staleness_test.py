@@ -1,4 +1,4 @@
-"""perf/staleness: runs of several depths are queued and resumed; steps to a loss and slowdowns are what the runs say."""
+"""perf/staleness: runs of several depths are queued and resumed; the tables say what the runs say."""
 import csv
 import pathlib
 import subprocess
@@ -12,6 +12,7 @@ from strait_process import DECK, EXECUTABLE, StraitTestCase  # noqa: E402
 
 FOLDER = pathlib.Path(__file__).parents[2] / "perf"
 sys.path[:0] = [str(FOLDER), str(FOLDER / "staleness")]
+import combination  # noqa: E402
 import slowdown  # noqa: E402
 
 
@@ -21,7 +22,8 @@ class Study(StraitTestCase):
         for old, new in (("steps = 4", "steps = 110"), ("stages = {stages}", "emulate_stages = 3"),
                          ('"1f1b"', '"pipedream"'), ("sequences_per_step = 4", "sequences_per_step = 2"),
                          ("validation_interval = 2", "validation_interval = 110"),
-                         ("learning_rate", "warmup_steps = 4\nlearning_rate"), ("log_interval = 1", "log_interval = 50")):
+                         ("learning_rate", "warmup_steps = 4\nlearning_rate"),
+                         ("log_interval = 1", "log_interval = 50")):
             text = text.replace(old, new)
         command = [sys.executable, FOLDER / "staleness" / "staleness.py", "--deck", self.deck(text=text), "--strait",
                    EXECUTABLE, "--output", self.output, "--stages", "1", "3", *arguments]
@@ -71,6 +73,23 @@ class Results(unittest.TestCase):
         results = slowdown.Results(self.RUNS, 2.0)
         self.assertEqual(slowdown.steps_cell(results, "plain", 8), "> 103 (ends at 3.50)")
         self.assertEqual(slowdown.slowdown_cell(results, "plain", 8), f"> {103 / 102.5:.2f}")
+
+
+class Combination(unittest.TestCase):
+    METHOD = "asynchronous, rotation, mapl 4x"
+
+    def row(self, method, first, validation):
+        losses = numpy.arange(first, first - 361, -1.0)  # of 400 steps
+        return {"method": method, "stages": 2, "validation_loss": validation, "losses": losses}
+
+    def test_equal_time_counts_the_steps_that_the_link_lets_pass(self):
+        rows = [self.row(combination.REFERENCE, 1000.0, 4.0), self.row(self.METHOD, 1000.0, 4.1)]
+        found = combination.equal_time(rows, {combination.REFERENCE: 0.6, self.METHOD: 0.2})
+        # A quarter of 400 steps of 0.6 s is 60 s: 100 steps of the one, 300 of the other, less a window of 40.
+        self.assertEqual(found, {combination.REFERENCE: 940.0, self.METHOD: 740.0})
+        self.assertEqual(combination.loss_cell(rows, self.METHOD, 2), "4.100 (+2.5 %)")
+        text = combination.table(rows, {"20": {combination.REFERENCE: 0.6, self.METHOD: 0.2}})
+        self.assertIn(f"| {self.METHOD} | 4.100 (+2.5 %) | 0.200 | 3.00 | 740.000 |", text)
 
 
 if __name__ == "__main__":

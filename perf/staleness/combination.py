@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+"""Compares asynchronous pipelines with rotated bases and narrow boundaries with synchronous, uncompressed ones.
+
+    perf/convergence/prepare_text.py --text FILE...                              once
+    perf/staleness/combination.py [--stages 2 8] [--seeds 1]                     loss at equal tokens
+    sudo perf/staleness/combination.py --link [--rate 20]                        seconds per step on a slow link, Mbit/s
+
+The deck is inputs/asynchronous-mapl.toml. One rank computes all stages for the losses, bit for bit those of as many
+ranks; the queue can be stopped and started at any time. --link runs two ranks on two cores for a few steps, their link
+a token bucket (perf/slow_link), and needs a machine without other work. Each writes what it knows to the output folder:
+results.csv, steps_<rate>.csv, table.md, and combination.png with the loss by tokens and, on the link, by time.
+"""
+import argparse
+import csv
+import itertools
+import pathlib
+import shutil
+import sys
+
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / folder) for folder in (".", "slow_link")]
+import h5py  # noqa: E402
+import matplotlib  # noqa: E402
+
+matplotlib.use("Agg")
+import link  # noqa: E402
+import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+import trainings  # noqa: E402
+
+DECK = trainings.ROOT / "inputs" / "asynchronous-mapl.toml"
+REFERENCE = "synchronous, AdamW, none"
+SYNCHRONOUS = {"pipeline.schedule": "1f1b", "training.micro_batch": 2}
+ADAMW = {"optimizer.name": "adamw", "optimizer.beta2": 0.999}
+NONE = {"codec.name": "none"}
+CODEWORDS = {"codec.rvq.groups": 4, "codec.rvq.rounds": 2, "codec.rvq.codewords": 256, "codec.rvq.backward": "int8"}
+METHODS = {
+    REFERENCE: {**SYNCHRONOUS, **ADAMW, **NONE},
+    "asynchronous, AdamW, none": {**ADAMW, **NONE},
+    "asynchronous, rotation, none": NONE,
+    "asynchronous, rotation, mapl 4x": {},
+    "asynchronous, rotation, mapl 4x with codewords": CODEWORDS,
+    "synchronous, rotation, none": {**SYNCHRONOUS, **NONE},
+    "synchronous, rotation, mapl 4x": SYNCHRONOUS,
+    "asynchronous, rotation, mapl 8x": {"codec.rank": 8},
+}
+LINK_STEPS, DROPPED = 30, 8
+WINDOW = 40  # steps that a loss of the plot is the mean of
+COLUMNS = ["method", "stages", "seed", "tokens", "validation_loss", "training_loss", "strait"]
+
+
+def make_job(arguments, method, stages, seed):
+    name = method.replace(", ", "-").replace(" ", "-").lower()
+    return trainings.Job(arguments.deck, (method,), {"run.seed": seed, "pipeline.emulate_stages": stages,
+                                                     "pipeline.stages": 1, **METHODS[method]},
+                         arguments.output / f"stages-{stages}" / f"{name}-seed{seed}")
+
+
+def read_run(folder):
+    """A row with the losses of all steps, or None while the run is not finished."""
+    deck = trainings.finished_deck(folder / "metrics.h5")
+    if deck is None:
+        return None
+    with h5py.File(folder / "metrics.h5", "r", swmr=True) as file:
+        losses = file["train/loss"][:]
+        return {"method": (folder / "job").read_text().split("\n")[0], "stages": deck["pipeline"]["emulate_stages"],
+                "seed": deck["run"]["seed"], "tokens": int(file["train/tokens"][-1]),
+                "validation_loss": round(float(file["validation/loss"][-1]), 4),
+                "training_loss": round(float(losses[-WINDOW:].mean()), 4), "strait": trainings.revision(file),
+                "losses": np.convolve(losses, np.full(WINDOW, 1 / WINDOW), "valid")}
+
+
+def time_steps(arguments):
+    """Median seconds per step of every method on two ranks at both ends of the link."""
+    output, strait = arguments.output / "link", arguments.strait.resolve()
+    cores = list(map(str, arguments.cores))
+    seconds = {}
+    for method, values in METHODS.items():
+        shutil.rmtree(output, ignore_errors=True)
+        job = trainings.Job(arguments.deck, (), {"run.steps": LINK_STEPS, "output.log_interval": LINK_STEPS,
+                                                 "training.validation_interval": 0, "checkpoint.interval": 0,
+                                                 "pipeline.stages": 2, **values}, output)
+        with link.LINKS["half duplex"](arguments.rate * 1e6) as launch:
+            link.run(launch, strait.parent / "mpiexec", cores, job.command(strait))
+        with h5py.File(output / "metrics.h5") as file:
+            seconds[method] = float(np.mean(file["train/seconds"][DROPPED:-DROPPED]))
+        trainings.say(f"{method}: {seconds[method]:.4f} s per step")
+    shutil.rmtree(output)
+    with open(arguments.output / f"steps_{arguments.rate:g}.csv", "w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([["method", "seconds_per_step"], *seconds.items()])
+
+
+def read_steps(path):
+    with open(path, newline="") as file:
+        return {row["method"]: float(row["seconds_per_step"]) for row in csv.DictReader(file)}
+
+
+def mean_loss(rows, method, stages):
+    values = [row["validation_loss"] for row in rows if (row["method"], row["stages"]) == (method, stages)]
+    return np.mean(values) if values else None
+
+
+def loss_cell(rows, method, stages):
+    loss, reference = mean_loss(rows, method, stages), mean_loss(rows, REFERENCE, stages)
+    if loss is None:
+        return ""
+    return f"{loss:.3f}" + (f" ({100 * (loss / reference - 1):+.1f} %)" if reference and method != REFERENCE else "")
+
+
+def equal_time(rows, steps):
+    """For each method of two stages its smoothed training loss when the reference's first quarter has passed."""
+    runs = {row["method"]: row["losses"] for row in rows if row["stages"] == 2}
+    if REFERENCE not in runs or REFERENCE not in steps:
+        return {}
+    seconds = steps[REFERENCE] * (len(runs[REFERENCE]) + WINDOW - 1) / 4
+    passed = {method: int(seconds / steps[method]) for method in runs if method in steps}
+    return {method: runs[method][min(count - WINDOW, len(runs[method]) - 1)] for method, count in passed.items()
+            if count >= WINDOW}
+
+
+def table(rows, timings):
+    depths = sorted({row["stages"] for row in rows})
+    heads = [f"validation loss, P = {stages}" for stages in depths]
+    for rate in timings:
+        heads += [f"s per step at {rate} Mbit/s, P = 2", "speed", "training loss at equal time"]
+    text = "| schedule, optimiser, codec | " + " | ".join(heads) + " |\n" + "|---" * (1 + len(heads)) + "|\n"
+    at = {rate: equal_time(rows, steps) for rate, steps in timings.items()}
+    for method in METHODS:
+        cells = [loss_cell(rows, method, stages) for stages in depths]
+        for rate, steps in timings.items():
+            known = method in steps
+            cells += [f"{steps[method]:.3f}" if known else "",
+                      f"{steps[REFERENCE] / steps[method]:.2f}" if known else "",
+                      f"{at[rate][method]:.3f}" if method in at[rate] else ""]
+        text += f"| {method} | " + " | ".join(cells) + " |\n"
+    return text
+
+
+def plot(rows, timings, path):
+    depths = sorted({row["stages"] for row in rows})
+    figure, panels = plt.subplots(1, len(depths) + len(timings), figsize=(5 * (len(depths) + len(timings)), 4.4),
+                                  squeeze=False, constrained_layout=True)
+    for axes, (stages, (rate, steps)) in zip(panels[0], [*((stages, (None, {})) for stages in depths),
+                                                         *((2, item) for item in timings.items())]):
+        for index, method in enumerate(METHODS):
+            for row in [row for row in rows if (row["method"], row["stages"]) == (method, stages)][:1]:
+                count = np.arange(WINDOW, WINDOW + len(row["losses"]))
+                unit = steps.get(method) if rate else row["tokens"] / (count[-1] * 1e6)
+                if unit:
+                    axes.plot(count * unit, row["losses"], linewidth=1, color=f"C{index}", label=method)
+        axes.set(xlabel=f"seconds on a link of {rate} Mbit/s" if rate else "million tokens", title=f"P = {stages}",
+                 ylabel=f"training loss (mean of {WINDOW} steps)")
+    panels[0][0].legend(fontsize=7, frameon=False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def write(output):
+    rows = [row for job in sorted(output.glob("*/*/job")) if (row := read_run(job.parent))]
+    timings = {path.stem.removeprefix("steps_"): read_steps(path) for path in sorted(output.glob("steps_*.csv"))}
+    if not rows:
+        print(f"{output}: no finished run")
+        return
+    with open(output / "results.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(sorted(rows, key=lambda row: (row["stages"], row["method"], row["seed"])))
+    (output / "table.md").write_text(table(rows, timings))
+    plot(rows, timings, output / "combination.png")
+    print((output / "table.md").read_text())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    trainings.add_options(parser, "output/combination")
+    parser.add_argument("--deck", type=pathlib.Path, default=DECK)
+    parser.add_argument("--stages", nargs="+", type=int, default=[2, 8])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1])
+    parser.add_argument("--link", action="store_true", help="time steps on the link instead")
+    parser.add_argument("--rate", type=float, default=20, help="Mbit/s of the link")
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    if arguments.link:
+        time_steps(arguments)
+        workers = None
+    else:
+        workers = trainings.Workers(arguments, [make_job(arguments, method, stages, seed) for seed, stages, method
+                                                in itertools.product(arguments.seeds, arguments.stages, METHODS)])
+        workers.run()
+    write(arguments.output)
+    sys.exit(workers.exit_code() if workers else 0)
+
+
+if __name__ == "__main__":
+    main()
