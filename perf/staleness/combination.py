@@ -5,8 +5,8 @@
     perf/staleness/combination.py [--stages 2 8] [--seeds 1]                     loss at equal tokens
     sudo perf/staleness/combination.py --link [--rate 20]                        seconds per step on a slow link, Mbit/s
 
-The deck is inputs/asynchronous-mapl.toml. One rank computes all stages for the losses, bit for bit those of as many
-ranks; the queue can be stopped and started at any time. --link runs two ranks on two cores for a few steps, their link
+The deck is combination.toml beside this script. One rank computes all stages for the losses, bit for bit those of as
+many ranks; the queue can be stopped and started at any time. --link runs two ranks on two cores for a few steps, their link
 a token bucket (perf/slow_link), and needs a machine without other work. Each writes what it knows to the output folder:
 results.csv, steps_<rate>.csv, table.md, and combination.png with the loss by tokens and, on the link, by time.
 """
@@ -27,21 +27,21 @@ import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 import trainings  # noqa: E402
 
-DECK = trainings.ROOT / "inputs" / "asynchronous-mapl.toml"
+DECK = pathlib.Path(__file__).with_name("combination.toml")
 REFERENCE = "synchronous, AdamW, none"
 SYNCHRONOUS = {"pipeline.schedule": "1f1b", "training.micro_batch": 2}
-ADAMW = {"optimizer.name": "adamw", "optimizer.beta2": 0.999}
-NONE = {"codec.name": "none"}
+ROTATION = {"optimizer.name": "basis-rotation"}
+MAPL = {"codec.name": "mapl", "codec.rank": 16}  # a quarter of hidden
 CODEWORDS = {"codec.rvq.groups": 4, "codec.rvq.rounds": 2, "codec.rvq.codewords": 256, "codec.rvq.backward": "int8"}
 METHODS = {
-    REFERENCE: {**SYNCHRONOUS, **ADAMW, **NONE},
-    "asynchronous, AdamW, none": {**ADAMW, **NONE},
-    "asynchronous, rotation, none": NONE,
-    "asynchronous, rotation, mapl 4x": {},
-    "asynchronous, rotation, mapl 4x with codewords": CODEWORDS,
-    "synchronous, rotation, none": {**SYNCHRONOUS, **NONE},
-    "synchronous, rotation, mapl 4x": SYNCHRONOUS,
-    "asynchronous, rotation, mapl 8x": {"codec.rank": 8},
+    REFERENCE: SYNCHRONOUS,
+    "asynchronous, AdamW, none": {},
+    "asynchronous, rotation, none": ROTATION,
+    "asynchronous, rotation, mapl 4x": {**ROTATION, **MAPL},
+    "asynchronous, rotation, mapl 4x with codewords": {**ROTATION, **MAPL, **CODEWORDS},
+    "asynchronous, rotation, mapl 8x": {**ROTATION, **MAPL, "codec.rank": 8},
+    "synchronous, rotation, none": {**SYNCHRONOUS, **ROTATION},
+    "synchronous, rotation, mapl 4x": {**SYNCHRONOUS, **ROTATION, **MAPL},
 }
 LINK_STEPS, DROPPED = 30, 8
 WINDOW = 40  # steps that a loss of the plot is the mean of
@@ -50,8 +50,8 @@ COLUMNS = ["method", "stages", "seed", "tokens", "validation_loss", "training_lo
 
 def make_job(arguments, method, stages, seed):
     name = method.replace(", ", "-").replace(" ", "-").lower()
-    return trainings.Job(arguments.deck, (method,), {"run.seed": seed, "pipeline.emulate_stages": stages,
-                                                     "pipeline.stages": 1, **METHODS[method]},
+    values = {"run.seed": seed, "pipeline.emulate_stages": stages, **METHODS[method]}
+    return trainings.Job(arguments.deck, (method,), values,
                          arguments.output / f"stages-{stages}" / f"{name}-seed{seed}")
 
 
@@ -78,7 +78,7 @@ def time_steps(arguments):
         shutil.rmtree(output, ignore_errors=True)
         job = trainings.Job(arguments.deck, (), {"run.steps": LINK_STEPS, "output.log_interval": LINK_STEPS,
                                                  "training.validation_interval": 0, "checkpoint.interval": 0,
-                                                 "pipeline.stages": 2, **values}, output)
+                                                 "pipeline.emulate_stages": 0, "pipeline.stages": 2, **values}, output)
         with link.LINKS["half duplex"](arguments.rate * 1e6) as launch:
             link.run(launch, strait.parent / "mpiexec", cores, job.command(strait))
         with h5py.File(output / "metrics.h5") as file:
