@@ -6,12 +6,14 @@
     sudo perf/staleness/combination.py --link [--rate 20]                        seconds per step on a slow link, Mbit/s
 
 The deck is combination.toml beside this script. One rank computes all stages for the losses, bit for bit those of as
-many ranks; the queue can be stopped and started at any time. --link runs two ranks on two cores for a few steps, their link
-a token bucket (perf/slow_link), and needs a machine without other work. Each writes what it knows to the output folder:
+many ranks; the queue can be stopped and started at any time. --link runs two ranks on two cores for a few steps, their
+link a token bucket (perf/slow_link), profiles them without it, and simulates more ranks with such links, one in each
+direction; it needs a machine without other work. Each writes what it knows to the output folder:
 results.csv, steps_<rate>.csv, table.md, and combination.png with the loss by tokens and, on the link, by time.
 """
 import argparse
 import csv
+import io
 import itertools
 import pathlib
 import shutil
@@ -44,6 +46,7 @@ METHODS = {
     "synchronous, rotation, mapl 4x": {**SYNCHRONOUS, **ROTATION, **MAPL},
 }
 LINK_STEPS, DROPPED = 30, 8
+LATENCY = 1e-4  # seconds, of a simulated link
 WINDOW = 40  # steps that a loss of the plot is the mean of
 COLUMNS = ["method", "stages", "seed", "tokens", "validation_loss", "training_loss", "strait"]
 
@@ -70,9 +73,9 @@ def read_run(folder):
 
 
 def time_steps(arguments):
-    """Median seconds per step of every method on two ranks at both ends of the link."""
+    """Seconds per step of every method on two ranks at the ends of the link, and simulated on more with such links."""
     output, strait = arguments.output / "link", arguments.strait.resolve()
-    cores = list(map(str, arguments.cores))
+    cores, profile, ranks = list(map(str, arguments.cores)), output / "profile.h5", ["measured", arguments.simulate]
     seconds = {}
     for method, values in METHODS.items():
         shutil.rmtree(output, ignore_errors=True)
@@ -82,16 +85,32 @@ def time_steps(arguments):
         with link.LINKS["half duplex"](arguments.rate * 1e6) as launch:
             link.run(launch, strait.parent / "mpiexec", cores, job.command(strait))
         with h5py.File(output / "metrics.h5") as file:
-            seconds[method] = float(np.mean(file["train/seconds"][DROPPED:-DROPPED]))
-        trainings.say(f"{method}: {seconds[method]:.4f} s per step")
+            measured = float(np.mean(file["train/seconds"][DROPPED:-DROPPED]))
+        settings = [word for key, value in job.values.items() for word in ("--set", f"{key}={value}")]
+        link.run(link.Launch([], [], {}), strait.parent / "mpiexec", cores,
+                 [strait, "profile", job.deck, "--output", profile, *settings])
+        text = link.run_alone([strait, "simulate", job.deck, "--profile", profile, *settings, "--set",
+                               f"pipeline.stages={arguments.simulate}", "--bandwidth", arguments.rate * 1e6,
+                               "--latency", LATENCY])
+        simulated = float(next(csv.DictReader(io.StringIO(text)))["seconds_per_step"])
+        seconds[method] = dict(zip(ranks, (measured, simulated)))
+        trainings.say(f"{method}: {measured:.4f} s per step, {simulated:.4f} s on {arguments.simulate} ranks")
     shutil.rmtree(output)
     with open(arguments.output / f"steps_{arguments.rate:g}.csv", "w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([["method", "seconds_per_step"], *seconds.items()])
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["method", "measured", "simulated", "stages"])
+        writer.writerows([method, *(f"{value:.5f}" for value in steps.values()), arguments.simulate]
+                         for method, steps in seconds.items())
 
 
 def read_steps(path):
+    """Seconds per step by number of stages and method."""
+    steps = {}
     with open(path, newline="") as file:
-        return {row["method"]: float(row["seconds_per_step"]) for row in csv.DictReader(file)}
+        for row in csv.DictReader(file):
+            steps.setdefault(2, {})[row["method"]] = float(row["measured"])
+            steps.setdefault(int(row["stages"]), {})[row["method"]] = float(row["simulated"])
+    return steps
 
 
 def mean_loss(rows, method, stages):
@@ -106,9 +125,9 @@ def loss_cell(rows, method, stages):
     return f"{loss:.3f}" + (f" ({100 * (loss / reference - 1):+.1f} %)" if reference and method != REFERENCE else "")
 
 
-def equal_time(rows, steps):
-    """For each method of two stages its smoothed training loss when the reference's first quarter has passed."""
-    runs = {row["method"]: row["losses"] for row in rows if row["stages"] == 2}
+def equal_time(rows, stages, steps):
+    """For each method its smoothed training loss when the reference has done a quarter of its steps."""
+    runs = {row["method"]: row["losses"] for row in rows if row["stages"] == stages}
     if REFERENCE not in runs or REFERENCE not in steps:
         return {}
     seconds = steps[REFERENCE] * (len(runs[REFERENCE]) + WINDOW - 1) / 4
@@ -118,39 +137,43 @@ def equal_time(rows, steps):
 
 
 def table(rows, timings):
+    """`timings`: seconds per step by Mbit/s, number of stages and method."""
     depths = sorted({row["stages"] for row in rows})
     heads = [f"validation loss, P = {stages}" for stages in depths]
-    for rate in timings:
-        heads += [f"s per step at {rate} Mbit/s, P = 2", "speed", "training loss at equal time"]
+    columns = [(stages, rate, steps[stages]) for stages in depths for rate, steps in timings.items() if stages in steps]
+    for stages, rate, _ in columns:
+        heads += [f"s per step, P = {stages}, {rate} Mbit/s", "speed", "training loss at equal time"]
     text = "| schedule, optimiser, codec | " + " | ".join(heads) + " |\n" + "|---" * (1 + len(heads)) + "|\n"
-    at = {rate: equal_time(rows, steps) for rate, steps in timings.items()}
     for method in METHODS:
         cells = [loss_cell(rows, method, stages) for stages in depths]
-        for rate, steps in timings.items():
+        for stages, _, steps in columns:
+            at = equal_time(rows, stages, steps)
             known = method in steps
             cells += [f"{steps[method]:.3f}" if known else "",
                       f"{steps[REFERENCE] / steps[method]:.2f}" if known else "",
-                      f"{at[rate][method]:.3f}" if method in at[rate] else ""]
+                      f"{at[method]:.3f}" if method in at else ""]
         text += f"| {method} | " + " | ".join(cells) + " |\n"
     return text
 
 
 def plot(rows, timings, path):
+    """Losses by tokens in the upper row, by time in the lower ones, a column for each number of stages."""
     depths = sorted({row["stages"] for row in rows})
-    figure, panels = plt.subplots(1, len(depths) + len(timings), figsize=(5 * (len(depths) + len(timings)), 4.4),
-                                  squeeze=False, constrained_layout=True)
-    for axes, (stages, (rate, steps)) in zip(panels[0], [*((stages, (None, {})) for stages in depths),
-                                                         *((2, item) for item in timings.items())]):
+    figure, panels = plt.subplots(1 + len(timings), len(depths), squeeze=False, constrained_layout=True,
+                                  figsize=(5.5 * len(depths), 4 * (1 + len(timings))))
+    for (row_of_panels, (rate, timing)), (column, stages) in itertools.product(
+            zip(panels, [(None, {}), *timings.items()]), enumerate(depths)):
+        axes, steps = row_of_panels[column], timing.get(stages, {})
         for index, method in enumerate(METHODS):
             for row in [row for row in rows if (row["method"], row["stages"]) == (method, stages)][:1]:
                 count = np.arange(WINDOW, WINDOW + len(row["losses"]))
                 unit = steps.get(method) if rate else row["tokens"] / (count[-1] * 1e6)
                 if unit:
                     axes.plot(count * unit, row["losses"], linewidth=1, color=f"C{index}", label=method)
-        axes.set(xlabel=f"seconds on a link of {rate} Mbit/s" if rate else "million tokens", title=f"P = {stages}",
+        axes.set(xlabel=f"seconds, links of {rate} Mbit/s" if rate else "million tokens", title=f"P = {stages}",
                  ylabel=f"training loss (mean of {WINDOW} steps)")
     panels[0][0].legend(fontsize=7, frameon=False)
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
@@ -177,6 +200,7 @@ def main():
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--link", action="store_true", help="time steps on the link instead")
     parser.add_argument("--rate", type=float, default=20, help="Mbit/s of the link")
+    parser.add_argument("--simulate", type=int, default=8, help="ranks that are simulated with such links")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     if arguments.link:

@@ -84,11 +84,12 @@ class Combination(unittest.TestCase):
 
     def test_equal_time_counts_the_steps_that_the_link_lets_pass(self):
         rows = [self.row(combination.REFERENCE, 1000.0, 4.0), self.row(self.METHOD, 1000.0, 4.1)]
-        found = combination.equal_time(rows, {combination.REFERENCE: 0.6, self.METHOD: 0.2})
+        steps = {combination.REFERENCE: 0.6, self.METHOD: 0.2}
+        found = combination.equal_time(rows, 2, steps)
         # A quarter of 400 steps of 0.6 s is 60 s: 100 steps of the one, 300 of the other, less a window of 40.
         self.assertEqual(found, {combination.REFERENCE: 940.0, self.METHOD: 740.0})
         self.assertEqual(combination.loss_cell(rows, self.METHOD, 2), "4.100 (+2.5 %)")
-        text = combination.table(rows, {"20": {combination.REFERENCE: 0.6, self.METHOD: 0.2}})
+        text = combination.table(rows, {"20": {2: steps, 8: {}}})
         self.assertIn(f"| {self.METHOD} | 4.100 (+2.5 %) | 0.200 | 3.00 | 740.000 |", text)
 
 
