@@ -5,6 +5,7 @@
 #include "strait/kernels/elementwise.hpp"
 #include "strait/pipeline/config.hpp"
 
+#include <algorithm>
 #include <memory>
 
 namespace strait::pipeline {
@@ -15,7 +16,7 @@ class LayerUpdate {
   LayerUpdate(const ExecutionSpace& exec, const PipelineSetup& setup, const model::ParameterLayout& layout)
       : exec_(exec),
         learning_rate_(setup.optimizer.learning_rate),
-        optimizer_(optim::make_optimizer<T>(setup.optimizer, layout)),
+        optimizer_(optim::make_optimizer<T>(config_for(setup.optimizer, layout), layout)),
         weights_("strait::pipeline::profile_weights", layout.size()),
         gradients_("strait::pipeline::profile_gradients", layout.size()),
         zeroed_("strait::pipeline::profile_zeroed", layout.size()) {
@@ -34,6 +35,18 @@ class LayerUpdate {
   }
 
  private:
+  /// Every optimiser leaves layers without matrices, token table and head, to AdamW.
+  static optim::OptimizerConfig config_for(optim::OptimizerConfig config,
+                                           const model::ParameterLayout& layout) {
+    const auto& entries = layout.entries();
+    if (std::none_of(entries.begin(), entries.end(), [](const model::ParameterInfo& parameter) {
+          return parameter.role == model::ParameterRole::matrix;
+        })) {
+      config.name = "adamw";
+    }
+    return config;
+  }
+
   ExecutionSpace exec_;
   double learning_rate_;
   std::unique_ptr<optim::Optimizer<T>> optimizer_;

@@ -86,6 +86,15 @@ TEST(MeasureLayers, TimesAreOfTheRightParts) {
   EXPECT_EQ(head.backward_weight.median, 0.0) << "the head's weights belong to the first half";
 }
 
+TEST(MeasureLayers, EveryOptimiserUpdatesEveryLayer) {
+  for (const char* optimizer : {"adamw", "muon", "nadam", "soap", "basis-rotation"}) {
+    SCOPED_TRACE(optimizer);
+    Profile profile;
+    pipeline::measure_layers<float>({}, setup_of({.layers = 1, .optimizer = optimizer}), little, profile);
+    for (const auto& layer : profile.layers) EXPECT_GT(layer.update.median, 0.0);
+  }
+}
+
 /// The same numbers as the transports of a run of as many steps count.
 TEST(MeasureBoundary, BytesAreThoseOfARun) {
   const ExecutionSpace exec;
