@@ -31,7 +31,9 @@ import trainings  # noqa: E402
 
 DECK = pathlib.Path(__file__).with_name("combination.toml")
 REFERENCE = "synchronous, AdamW, none"
-SYNCHRONOUS = {"pipeline.schedule": "1f1b", "training.micro_batch": 2}
+# Four micro-batches make an update, where asynchronous schedules have four; the rate grows with the batch.
+SYNCHRONOUS = {"pipeline.schedule": "1f1b", "training.sequences_per_step": 8, "run.steps": 800,
+               "optimizer.warmup_steps": 40, "optimizer.learning_rate": 3e-3}
 ROTATION = {"optimizer.name": "basis-rotation"}
 MAPL = {"codec.name": "mapl", "codec.rank": 16}  # a quarter of hidden
 CODEWORDS = {"codec.rvq.groups": 4, "codec.rvq.rounds": 2, "codec.rvq.codewords": 256, "codec.rvq.backward": "int8"}
@@ -47,7 +49,7 @@ METHODS = {
 }
 LINK_STEPS, DROPPED = 30, 8
 LATENCY = 1e-4  # seconds, of a simulated link
-WINDOW = 40  # steps that a loss of the plot is the mean of
+WINDOW = 20  # a loss of the plot is the mean over the run's steps divided by this
 COLUMNS = ["method", "stages", "seed", "tokens", "validation_loss", "training_loss", "strait"]
 
 
@@ -65,11 +67,12 @@ def read_run(folder):
         return None
     with h5py.File(folder / "metrics.h5", "r", swmr=True) as file:
         losses = file["train/loss"][:]
+        window = len(losses) // WINDOW
         return {"method": (folder / "job").read_text().split("\n")[0], "stages": deck["pipeline"]["emulate_stages"],
                 "seed": deck["run"]["seed"], "tokens": int(file["train/tokens"][-1]),
                 "validation_loss": round(float(file["validation/loss"][-1]), 4),
-                "training_loss": round(float(losses[-WINDOW:].mean()), 4), "strait": trainings.revision(file),
-                "losses": np.convolve(losses, np.full(WINDOW, 1 / WINDOW), "valid")}
+                "training_loss": round(float(losses[-window:].mean()), 4), "strait": trainings.revision(file),
+                "steps": len(losses), "losses": np.convolve(losses, np.full(window, 1 / window), "valid")}
 
 
 def time_steps(arguments):
@@ -127,13 +130,19 @@ def loss_cell(rows, method, stages):
 
 def equal_time(rows, stages, steps):
     """For each method its smoothed training loss when the reference has done a quarter of its steps."""
-    runs = {row["method"]: row["losses"] for row in rows if row["stages"] == stages}
+    runs = {row["method"]: row for row in rows if row["stages"] == stages}
     if REFERENCE not in runs or REFERENCE not in steps:
         return {}
-    seconds = steps[REFERENCE] * (len(runs[REFERENCE]) + WINDOW - 1) / 4
-    passed = {method: int(seconds / steps[method]) for method in runs if method in steps}
-    return {method: runs[method][min(count - WINDOW, len(runs[method]) - 1)] for method, count in passed.items()
-            if count >= WINDOW}
+    seconds = steps[REFERENCE] * runs[REFERENCE]["steps"] / 4
+    passed = {method: min(int(seconds / steps[method]), runs[method]["steps"]) for method in runs if method in steps}
+    return {method: runs[method]["losses"][passed[method] - runs[method]["steps"] // WINDOW] for method in passed
+            if passed[method] >= runs[method]["steps"] // WINDOW}
+
+
+def tokens_per_second(rows, method, stages, steps):
+    """Thousands of them, as one run's step has them."""
+    of_step = {row["method"]: row["tokens"] / row["steps"] for row in rows if row["stages"] == stages}
+    return of_step[method] / steps[method] / 1e3 if method in of_step and method in steps else None
 
 
 def table(rows, timings):
@@ -142,15 +151,14 @@ def table(rows, timings):
     heads = [f"validation loss, P = {stages}" for stages in depths]
     columns = [(stages, rate, steps[stages]) for stages in depths for rate, steps in timings.items() if stages in steps]
     for stages, rate, _ in columns:
-        heads += [f"s per step, P = {stages}, {rate} Mbit/s", "speed", "training loss at equal time"]
+        heads += [f"ktokens/s, P = {stages}, {rate} Mbit/s", "training loss at equal time"]
     text = "| schedule, optimiser, codec | " + " | ".join(heads) + " |\n" + "|---" * (1 + len(heads)) + "|\n"
     for method in METHODS:
         cells = [loss_cell(rows, method, stages) for stages in depths]
         for stages, _, steps in columns:
             at = equal_time(rows, stages, steps)
-            known = method in steps
-            cells += [f"{steps[method]:.3f}" if known else "",
-                      f"{steps[REFERENCE] / steps[method]:.2f}" if known else "",
+            speed, reference = (tokens_per_second(rows, name, stages, steps) for name in (method, REFERENCE))
+            cells += [f"{speed:.1f}" + (f" ({speed / reference:.2f})" if reference else "") if speed else "",
                       f"{at[method]:.3f}" if method in at else ""]
         text += f"| {method} | " + " | ".join(cells) + " |\n"
     return text
@@ -166,12 +174,12 @@ def plot(rows, timings, path):
         axes, steps = row_of_panels[column], timing.get(stages, {})
         for index, method in enumerate(METHODS):
             for row in [row for row in rows if (row["method"], row["stages"]) == (method, stages)][:1]:
-                count = np.arange(WINDOW, WINDOW + len(row["losses"]))
-                unit = steps.get(method) if rate else row["tokens"] / (count[-1] * 1e6)
+                count = np.arange(row["steps"] - len(row["losses"]), row["steps"]) + 1
+                unit = steps.get(method) if rate else row["tokens"] / (row["steps"] * 1e6)
                 if unit:
                     axes.plot(count * unit, row["losses"], linewidth=1, color=f"C{index}", label=method)
         axes.set(xlabel=f"seconds, links of {rate} Mbit/s" if rate else "million tokens", title=f"P = {stages}",
-                 ylabel=f"training loss (mean of {WINDOW} steps)")
+                 ylabel=f"training loss (mean over 1/{WINDOW} of the run)")
     panels[0][0].legend(fontsize=7, frameon=False)
     figure.savefig(path, dpi=110)
     plt.close(figure)

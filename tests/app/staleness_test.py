@@ -78,19 +78,20 @@ class Results(unittest.TestCase):
 class Combination(unittest.TestCase):
     METHOD = "asynchronous, rotation, mapl 4x"
 
-    def row(self, method, first, validation):
-        losses = numpy.arange(first, first - 361, -1.0)  # of 400 steps
-        return {"method": method, "stages": 2, "validation_loss": validation, "losses": losses}
+    def row(self, method, steps, validation):
+        losses = 1000.0 - numpy.arange(steps - steps // 20 + 1)
+        return {"method": method, "stages": 2, "validation_loss": validation, "losses": losses, "steps": steps,
+                "tokens": 400000}
 
     def test_equal_time_counts_the_steps_that_the_link_lets_pass(self):
-        rows = [self.row(combination.REFERENCE, 1000.0, 4.0), self.row(self.METHOD, 1000.0, 4.1)]
-        steps = {combination.REFERENCE: 0.6, self.METHOD: 0.2}
+        rows = [self.row(combination.REFERENCE, 400, 4.0), self.row(self.METHOD, 1600, 4.1)]
+        steps = {combination.REFERENCE: 0.6, self.METHOD: 0.1}
         found = combination.equal_time(rows, 2, steps)
-        # A quarter of 400 steps of 0.6 s is 60 s: 100 steps of the one, 300 of the other, less a window of 40.
-        self.assertEqual(found, {combination.REFERENCE: 940.0, self.METHOD: 740.0})
+        # A quarter of 400 steps of 0.6 s is 60 s: 100 steps of the one and 600 of the other, less windows of 20 and 80.
+        self.assertEqual(found, {combination.REFERENCE: 920.0, self.METHOD: 480.0})
         self.assertEqual(combination.loss_cell(rows, self.METHOD, 2), "4.100 (+2.5 %)")
         text = combination.table(rows, {"20": {2: steps, 8: {}}})
-        self.assertIn(f"| {self.METHOD} | 4.100 (+2.5 %) | 0.200 | 3.00 | 740.000 |", text)
+        self.assertIn(f"| {self.METHOD} | 4.100 (+2.5 %) | 2.5 (1.50) | 480.000 |", text)
 
 
 if __name__ == "__main__":
