@@ -1,6 +1,6 @@
 # The short way to the common jobs; cmake --preset NAME gives every choice.
 
-.PHONY: all deps build quickstart check format perf docs
+.PHONY: all deps build quickstart check format bench docs
 .NOTPARALLEL:  # dependencies before builds; JOBS says how parallel a build is
 
 JOBS ?= $(shell nproc)
@@ -33,11 +33,15 @@ check: deps
 format:
 	find include src tests perf -name '*.hpp' -o -name '*.cpp' | xargs clang-format -i
 
-# Kernel timings. perf/compare_pytorch.py is the side-by-side with PyTorch.
-perf: deps
+# All benchmarks, as JSON. To compare two: perf/compare_benchmarks.py OLD.json NEW.json. BENCH_FLAGS=--benchmark_filter=...
+# chooses. perf/compare_pytorch.py is the side-by-side with PyTorch.
+BENCH_OUTPUT ?= $(BUILD)/perf/benchmarks.json
+BENCH_FLAGS ?=
+bench: deps
 	cmake --preset release -DSTRAIT_BENCHMARKS=ON
-	cmake --build --preset release --parallel $(JOBS)
-	for benchmark in $(BUILD)/perf/*_benchmark; do OPENBLAS_NUM_THREADS=1 $$benchmark || exit 1; done
+	cmake --build --preset release --parallel $(JOBS) --target strait_benchmark
+	$(BUILD)/perf/strait_benchmark --benchmark_min_time=0.1 --benchmark_repetitions=5 --benchmark_display_aggregates_only=true \
+	  --benchmark_out=$(BENCH_OUTPUT) --benchmark_out_format=json $(BENCH_FLAGS)
 
 # The deck reference, from the code that reads the deck; these overrides make it read the keys of every component. The
 # keys that other codecs have instead are the last rows.

@@ -12,7 +12,7 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 option(STRAIT_NATIVE "Optimise for the processor of this machine" ON)
 option(STRAIT_WERROR "Treat warnings in our own code as errors" OFF)
 option(STRAIT_BOUNDS_CHECK "Check every index into a tensor (slow)" OFF)
-option(STRAIT_BENCHMARKS "Build perf/*_benchmark.cpp" OFF)
+option(STRAIT_BENCHMARKS "Build perf/strait_benchmark" OFF)
 set(STRAIT_SANITIZE "" CACHE STRING "Sanitizers, for example address,undefined")
 
 find_program(STRAIT_CCACHE ccache)

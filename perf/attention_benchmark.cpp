@@ -1,59 +1,66 @@
-// Attention against the rate of one large matrix product. Counters: `gflops` counts the products of the
-// causal half in whole tiles of 32 queries; `of_gemm` is the share of the rate of a product of order 1024.
+// Attention. The products are those of the causal half; what a tile computes beyond the diagonal counts
+// against it.
 
 #include "strait/kernels/attention.hpp"
 
-#include "gemm_rate.hpp"
-
-#include <benchmark/benchmark.h>
+#include "operands.hpp"
+#include "suite.hpp"
 
 namespace strait::kernels {
 namespace {
 
-enum Pass { forward, backward };
-
-void attention(benchmark::State& state, Pass pass) {
-  const AttentionShape shape{.sequences = static_cast<int>(state.range(0)),
-                             .sequence_length = static_cast<int>(state.range(1)),
-                             .heads = static_cast<int>(state.range(2)),
-                             .kv_heads = static_cast<int>(state.range(3)),
-                             .head_dim = static_cast<int>(state.range(4))};
-  const ExecutionSpace exec;
-  const std::int64_t tokens = std::int64_t(shape.sequences) * shape.sequence_length;
-  const int query_columns = shape.heads * shape.head_dim;
-  const int qkv_columns = query_columns + 2 * shape.kv_heads * shape.head_dim;
-  const auto qkv = perf::normal_matrix(exec, tokens, qkv_columns, 1);
-  const auto dout = perf::normal_matrix(exec, tokens, query_columns, 2);
-  const Matrix<float> out("strait::perf::out", tokens, query_columns);
-  const Matrix<float> lse("strait::perf::lse", tokens, shape.heads);
-  const Matrix<float> dqkv("strait::perf::dqkv", tokens, qkv_columns);
-  attention_forward<float>(exec, out, lse, qkv, shape);
-  for (auto _ : state) {
-    if (pass == forward) {
-      attention_forward<float>(exec, out, lse, qkv, shape);
-    } else {
-      attention_backward<float>(exec, dqkv, dout, qkv, out, lse, shape);
-    }
-    fence(exec, "strait::perf: the pass is timed whole");
+struct Operands {
+  Operands(const ExecutionSpace& exec, const perf::Deck& deck, int kv_heads)
+      : shape{.sequences = deck.sequences,
+              .sequence_length = deck.model.context,
+              .heads = deck.model.heads,
+              .kv_heads = kv_heads,
+              .head_dim = deck.model.head_dim()},
+        qkv(perf::normal_matrix(exec, deck.tokens(), (shape.heads + 2 * kv_heads) * shape.head_dim, 1)),
+        dout(perf::normal_matrix(exec, deck.tokens(), deck.model.hidden, 2)),
+        out("strait::perf::out", deck.tokens(), deck.model.hidden),
+        lse("strait::perf::lse", deck.tokens(), shape.heads),
+        dqkv("strait::perf::dqkv", deck.tokens(), qkv.extent(1)) {
+    attention_forward<float>(exec, out, lse, qkv, shape);
   }
-  constexpr int tile = 32;
-  const double pairs = 0.5 * shape.sequence_length * (shape.sequence_length + tile);
-  const double products = pass == forward ? 2 : 5;
-  perf::count_flops(state, products * 2 * shape.head_dim * pairs * shape.heads * shape.sequences);
+
+  /// Of one product of queries with keys, or of probabilities with values.
+  double product_flops() const {
+    const double pairs = 0.5 * shape.sequence_length * (shape.sequence_length + 1.0);
+    return 2.0 * shape.head_dim * pairs * shape.heads * shape.sequences;
+  }
+
+  AttentionShape shape;
+  Matrix<float> qkv, dout, out, lse, dqkv;
+};
+
+perf::Task forward(const ExecutionSpace& exec, const perf::Deck& deck, int kv_heads) {
+  const Operands o(exec, deck, kv_heads);
+  return {.run = [=] { attention_forward<float>(exec, o.out, o.lse, o.qkv, o.shape); },
+          .work = {.flops = 2 * o.product_flops(),
+                   .bytes = perf::bytes_of(o.qkv.size() + o.out.size() + o.lse.size())}};
 }
 
-BENCHMARK_CAPTURE(attention, forward, forward)
-    ->ArgNames({"sequences", "length", "heads", "kv_heads", "head_dim"})
-    ->Args({8, 256, 8, 8, 64})
-    ->Args({1, 1024, 12, 12, 64})
-    ->Args({1, 1024, 12, 4, 64})
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(attention, backward, backward)
-    ->ArgNames({"sequences", "length", "heads", "kv_heads", "head_dim"})
-    ->Args({8, 256, 8, 8, 64})
-    ->Args({1, 1024, 12, 12, 64})
-    ->Args({1, 1024, 12, 4, 64})
-    ->Unit(benchmark::kMillisecond);
+perf::Task backward(const ExecutionSpace& exec, const perf::Deck& deck, int kv_heads) {
+  const Operands o(exec, deck, kv_heads);
+  return {.run = [=] { attention_backward<float>(exec, o.dqkv, o.dout, o.qkv, o.out, o.lse, o.shape); },
+          .work = {.flops = 5 * o.product_flops(),
+                   .bytes = perf::bytes_of(2 * (o.qkv.size() + o.out.size()) + o.lse.size())}};
+}
+
+void list(perf::Suite& suite, const std::vector<perf::Deck>& decks) {
+  for (const auto& deck : decks) {
+    const auto add = [&](const std::string& name, int kv_heads) {
+      suite.add("attention/forward/" + name,
+                [=](const ExecutionSpace& exec) { return forward(exec, deck, kv_heads); });
+      suite.add("attention/backward/" + name,
+                [=](const ExecutionSpace& exec) { return backward(exec, deck, kv_heads); });
+    };
+    add(deck.name, deck.model.kv_heads);
+    if (deck.model.heads % 4 == 0) add(deck.name + ", grouped by 4", deck.model.heads / 4);
+  }
+}
+const perf::Registration registration(list);
 
 }  // namespace
 }  // namespace strait::kernels

@@ -1,74 +1,83 @@
-// One micro-batch through a boundary of the model of perf/compare_small.toml at rank 128, each way at each
-// end, the exchange of the projector, and what the layers of a stage take for the micro-batch. A middle stage
-// of two layers works at both of its ends: encode + decode_gradient + decode + encode_gradient, to be
-// compared with `layers`. Counters: `of_gemm`, operations against a large matrix product; `of_copy`, what has
-// to be read and written at least, against a copy of as much; `bytes` on the wire.
+// One micro-batch through a boundary, each way at each end, by every codec, and what is done once a step. A
+// middle stage works at both of its ends: all four together are to be compared with stage/layers. Bytes are
+// those of the activation and of the message, operations those of products and of the search for codewords;
+// `message` is the size of a message in bytes.
 
+#include "strait/codec/none.hpp"
 #include "strait/codec/projection.hpp"
-#include "strait/core/host_mirror.hpp"
+#include "strait/codec/quantised.hpp"
+#include "strait/codec/subspace.hpp"
+#include "strait/codec/top_k.hpp"
 #include "strait/model/stage.hpp"
 #include "strait/optim/stiefel.hpp"
 
-#include "copy_rate.hpp"
-#include "gemm_rate.hpp"
+#include "operands.hpp"
+#include "suite.hpp"
 
-#include <benchmark/benchmark.h>
+#include <algorithm>
 
 namespace strait::codec {
 namespace {
 
-constexpr int rank = 128;
-const model::LlamaConfig small{
-    .layers = 8, .hidden = 512, .heads = 8, .kv_heads = 8, .ffn_hidden = 1408, .vocab = 4096, .context = 256};
+/// Operations of one direction per token: products with a projector [hidden, rank], and with one of
+/// [rank, width].
+struct Products {
+  double projector = 0, inner = 0;
+};
 
-/// Both ends of one boundary with memory for their anchors.
+/// A codec and what its four directions have to do.
+struct Kind {
+  std::string name;
+  std::shared_ptr<Codec<float>> (*make)(const perf::Deck&);
+  Products encode = {}, decode = {}, encode_gradient = {}, decode_gradient = {};
+  int inner_width = 0;  ///< 0: rank
+};
+
+/// Both ends of one boundary, each at a stage of one layer.
 struct Boundary {
-  explicit Boundary(AnchorKind anchors, Wire wire)
-      : shape{.tokens = small.context, .hidden = small.hidden, .vocab = small.vocab, .micro_batches = 8},
-        codec(options(anchors, wire)),
+  Boundary(const ExecutionSpace& space, const perf::Deck& deck, const Codec<float>& codec)
+      : exec(space),
+        shape{.tokens = deck.tokens(),
+              .hidden = deck.model.hidden,
+              .vocab = deck.model.vocab,
+              .micro_batches = 8},
         sender(codec.sender(exec, shape)),
         receiver(codec.receiver(exec, shape)),
         x(perf::normal_matrix(exec, shape.tokens, shape.hidden, 1)),
-        g(perf::normal_matrix(exec, shape.tokens, shape.hidden, 2)),
+        dx(perf::normal_matrix(exec, shape.tokens, shape.hidden, 2)),
         out("strait::perf::out", shape.tokens, shape.hidden) {
-    lend(*sender);
-    lend(*receiver);
-    forward.bytes = Vector<std::uint8_t>("strait::perf::forward", codec.bounds(shape).forward);
-    backward.bytes = Vector<std::uint8_t>("strait::perf::backward", codec.bounds(shape).backward);
-    context.ids = MutableTokenIds("strait::perf::ids", shape.tokens);
-    auto ids = to_host(exec, context.ids);
-    for (std::size_t t = 0; t < ids.size(); ++t) ids(t) = static_cast<std::int32_t>(t * 7919 % small.vocab);
-    to_device(exec, context.ids, ids);
-    sync.bytes = Vector<std::uint8_t>("strait::perf::sync", codec.bounds(shape).sync_up);
+    lend(deck, *sender);
+    lend(deck, *receiver);
+    const auto bounds = codec.bounds(shape);
+    forward.bytes = Vector<std::uint8_t>("strait::perf::forward", bounds.forward);
+    backward.bytes = Vector<std::uint8_t>("strait::perf::backward", bounds.backward);
+    sync.bytes = Vector<std::uint8_t>("strait::perf::sync", std::max(bounds.sync_up, bounds.sync_down));
+    context.ids = perf::uneven_ids(exec, shape.tokens, shape.vocab);
+    context.micro_batch = -1;  // before the first
+  }
+
+  void lend(const perf::Deck& deck, End<float>& end) {
+    const auto layout = model::stage_layout(deck.model, {1, 2, false, false},
+                                            [&](model::ParameterLayout& own) { end.add_parameters(own); });
+    kept.push_back(perf::normal_vector(exec, layout.size(), 3, 0.02));
+    kept.push_back(perf::normal_vector(exec, layout.size(), 4, 1e-3));
+    end.lend(layout, kept[kept.size() - 2], kept.back());
+  }
+
+  void encode() {
+    ++context.micro_batch;
+    sender->encode(exec, context, x, forward);
+  }
+  void decode() { receiver->decode(exec, context, forward, out); }
+  void encode_gradient() { receiver->encode_gradient(exec, context, dx, backward); }
+  void decode_gradient() { sender->decode_gradient(exec, context, backward, out); }
+  void pass() {
     encode();
     decode();
     encode_gradient();
     decode_gradient();
   }
-
-  static ProjectionOptions options(AnchorKind anchors, Wire wire) {
-    ProjectionOptions options;
-    options.interval = 1;
-    options.rank = rank;
-    options.wire = wire;
-    options.anchors = anchors;
-    options.rule = optim::spel;
-    return options;
-  }
-
-  void lend(End<float>& end) {
-    model::ParameterLayout layout;
-    end.add_parameters(layout);
-    kept.emplace_back("strait::perf::weights", layout.size());
-    kept.emplace_back("strait::perf::gradients", layout.size());
-    end.lend(layout, kept[kept.size() - 2], kept.back());
-  }
-
-  void encode() { sender->encode(exec, context, x, forward); }
-  void decode() { receiver->decode(exec, context, forward, out); }
-  void encode_gradient() { receiver->encode_gradient(exec, context, g, backward); }
-  void decode_gradient() { sender->decode_gradient(exec, context, backward, out); }
-  /// The receiver's half of dA up and a projector down, without its update.
+  /// The receiver's half of a projector's gradient up and a projector down.
   void exchange() {
     receiver->send_sync_up(exec, sync);
     sender->receive_sync_up(exec, sync);
@@ -78,134 +87,143 @@ struct Boundary {
 
   ExecutionSpace exec;
   BoundaryShape shape;
-  ProjectionCodec<float> codec;
   std::unique_ptr<Sender<float>> sender;
   std::unique_ptr<Receiver<float>> receiver;
   std::vector<Vector<float>> kept;
-  Matrix<float> x, g, out;
+  Matrix<float> x, dx, out;
   Message forward, backward, sync;
   Context context;
 };
 
-/// Of one of the four directions with or without factorised anchors, per token: products with a projector
-/// [512, 128], products inside the subspace, and rows of 512 and of 128 numbers that are read or written.
-struct Work {
-  double products, inner_products, wide_rows, narrow_rows;
+/// What happens to a boundary ahead of a direction, in order.
+void before(Boundary& boundary, int directions) {
+  if (directions > 0) boundary.encode();
+  if (directions > 1) boundary.decode();
+  if (directions > 2) boundary.encode_gradient();
+}
+
+void list_directions(perf::Suite& suite, const perf::Deck& deck, const Kind& kind) {
+  const struct {
+    const char* name;
+    void (Boundary::*run)();
+    Products products;
+    Message Boundary::*message;
+  } directions[] = {
+      {"encode", &Boundary::encode, kind.encode, &Boundary::forward},
+      {"decode", &Boundary::decode, kind.decode, &Boundary::forward},
+      {"encode_gradient", &Boundary::encode_gradient, kind.encode_gradient, &Boundary::backward},
+      {"decode_gradient", &Boundary::decode_gradient, kind.decode_gradient, &Boundary::backward}};
+  int ahead = 0;
+  for (const auto& direction : directions) {
+    suite.add("codec/" + kind.name + "/" + direction.name + "/" + deck.name,
+              [=, make = kind.make, width = kind.inner_width](const ExecutionSpace& exec) -> perf::Task {
+                const auto boundary = std::make_shared<Boundary>(exec, deck, *make(deck));
+                boundary->pass();
+                const double tokens = deck.tokens(), hidden = deck.model.hidden, rank = deck.rank();
+                const auto& products = direction.products;
+                const auto size = static_cast<double>((boundary.get()->*direction.message).size);
+                return {.run = [=] { (boundary.get()->*direction.run)(); },
+                        .work = {.flops = 2.0 * tokens * rank *
+                                          (hidden * products.projector +
+                                           (width > 0 ? width : rank) * products.inner),
+                                 .bytes = perf::bytes_of(tokens * hidden) + size},
+                        .before = [=] { before(*boundary, ahead); },
+                        .counters = {{"message", size}}};
+              });
+    ++ahead;
+  }
+}
+
+template <class Projection>
+std::shared_ptr<Codec<float>> projection(const perf::Deck& deck, const Projection& change) {
+  ProjectionOptions options;
+  options.interval = 1;
+  options.rank = deck.rank();
+  options.wire = Wire::bfloat16;
+  options.anchors = AnchorKind::factorized;
+  options.rule = optim::spel;
+  change(options);
+  return std::make_shared<ProjectionCodec<float>>(options);
+}
+
+std::shared_ptr<Codec<float>> none(const perf::Deck&) {
+  return std::make_shared<NoneCodec<float>>(Wire::bfloat16);
+}
+template <int bits>
+std::shared_ptr<Codec<float>> integers(const perf::Deck&) {
+  return std::make_shared<QuantisedCodec<float>>(
+      QuantisedOptions{.bits = bits, .group_size = 64, .wire = Wire::bfloat16});
+}
+std::shared_ptr<Codec<float>> top_k(const perf::Deck& deck) {
+  return std::make_shared<TopKCodec<float>>(TopKOptions{.k = deck.model.hidden / 8, .wire = Wire::bfloat16});
+}
+std::shared_ptr<Codec<float>> mapl(const perf::Deck& deck) {
+  return projection(deck, [](ProjectionOptions&) {});
+}
+std::shared_ptr<Codec<float>> mapl_without_anchors(const perf::Deck& deck) {
+  return projection(deck, [](ProjectionOptions& options) { options.anchors = AnchorKind::none; });
+}
+template <GradientFormat backward>
+std::shared_ptr<Codec<float>> mapl_rvq(const perf::Deck& deck) {
+  return projection(deck, [&](ProjectionOptions& options) {
+    RvqOptions rvq;
+    rvq.groups = deck.rank() / 16;
+    while (deck.rank() % rvq.groups != 0) --rvq.groups;
+    rvq.rounds = 2;
+    rvq.codewords = 256;
+    rvq.backward = backward;
+    options.rvq = rvq;
+  });
+}
+std::shared_ptr<Codec<float>> ssn(const perf::Deck& deck) {
+  SubspaceOptions options;
+  options.rank = deck.rank();
+  options.wire = Wire::bfloat16;
+  return std::make_shared<SubspaceCodec<float>>(options);
+}
+
+constexpr int searched = 2 * 256;  ///< codewords of both rounds
+
+const Kind kinds[] = {
+    {"none", none},
+    {"int8", integers<8>},
+    {"int4", integers<4>},
+    {"int2", integers<2>},
+    {"topk", top_k},
+    {"ssn", ssn, {1}, {1}, {1}, {1}},
+    {"mapl", mapl, {1, 1}, {2, 0}, {3, 0}, {2, 2}},
+    {"mapl without anchors", mapl_without_anchors, {1}, {1}, {2}, {2}},
+    {"mapl, rvq", mapl_rvq<GradientFormat::bfloat16>, {1, 1}, {2, 0}, {3, 0}, {2, 0}, searched},
+    {"mapl, rvq, int8 back", mapl_rvq<GradientFormat::int8>, {1, 1}, {2, 0}, {3, 0}, {2, 0}, searched},
+    {"mapl, rvq back", mapl_rvq<GradientFormat::rvq>, {1, 1}, {2, 0}, {3, 1}, {2, 0}, searched},
 };
 
-struct Direction {
-  void (Boundary::*run)();
-  std::vector<void (Boundary::*)()> before;  ///< what has to happen for it, not timed
-  Message Boundary::*message;
-  Work plain, factorized;
-  double projectors;  ///< matrices [512, 128] that are read or written whole
-};
+/// Once a step: the exchange of a projector, and g <- U U^T g for the confined matrices of a layer.
+void list_steps(perf::Suite& suite, const perf::Deck& deck) {
+  suite.add("codec/mapl/exchange/" + deck.name, [deck](const ExecutionSpace& exec) -> perf::Task {
+    const auto boundary = std::make_shared<Boundary>(exec, deck, *mapl(deck));
+    boundary->pass();
+    boundary->exchange();
+    return {.run = [=] { boundary->exchange(); },
+            .work = {.bytes = 10.0 * static_cast<double>(boundary->sync.size)},
+            .before = [=] { before(*boundary, 3); },
+            .counters = {{"message", 2.0 * static_cast<double>(boundary->sync.size)}}};
+  });
+  suite.add("codec/ssn/project_gradients/" + deck.name, [deck](const ExecutionSpace& exec) -> perf::Task {
+    const auto boundary = std::make_shared<Boundary>(exec, deck, *ssn(deck));
+    const double columns = deck.model.hidden + deck.model.ffn_hidden;
+    return {.run = [=] { boundary->sender->project_gradients(exec); },
+            .work = {.flops = 4.0 * deck.model.hidden * deck.rank() * columns}};
+  });
+}
 
-// Of a message at both its sides, code and anchor rows are narrow, what belongs to the residual stream wide.
-const Direction encode_direction{&Boundary::encode, {}, &Boundary::forward, {1, 0, 1, 2}, {1, 1, 1, 5}, 1};
-const Direction decode_direction{&Boundary::decode, {&Boundary::encode}, &Boundary::forward,
-                                 {1, 0, 1, 2},      {2, 0, 1, 4},        1};
-const Direction encode_gradient_direction{&Boundary::encode_gradient,
-                                          {&Boundary::encode, &Boundary::decode},
-                                          &Boundary::backward,
-                                          {2, 0, 1, 3},
-                                          {3, 0, 1, 6},
-                                          3};
-const Direction decode_gradient_direction{&Boundary::decode_gradient,
-                                          {&Boundary::encode, &Boundary::decode, &Boundary::encode_gradient},
-                                          &Boundary::backward,
-                                          {2, 0, 2, 2},
-                                          {2, 2, 2, 6},
-                                          3};
-
-void time(benchmark::State& state, const Direction& direction, AnchorKind anchors, Wire wire) {
-  Boundary boundary(anchors, wire);
-  for (auto _ : state) {
-    state.PauseTiming();
-    for (const auto step : direction.before) (boundary.*step)();
-    fence(boundary.exec, "strait::perf: what follows is timed alone");
-    state.ResumeTiming();
-    (boundary.*direction.run)();
-    fence(boundary.exec, "strait::perf: timed whole");
+void list(perf::Suite& suite, const std::vector<perf::Deck>& decks) {
+  for (const auto& deck : decks) {
+    for (const auto& kind : kinds) list_directions(suite, deck, kind);
+    list_steps(suite, deck);
   }
-  const Work& work = anchors == AnchorKind::factorized ? direction.factorized : direction.plain;
-  const double tokens = small.context, hidden = small.hidden;
-  perf::count_flops(state, tokens * 2.0 * rank * (hidden * work.products + rank * work.inner_products));
-  perf::count_bytes(state, sizeof(float) * (tokens * (hidden * work.wide_rows + rank * work.narrow_rows) +
-                                            hidden * rank * direction.projectors));
-  state.counters["bytes"] = static_cast<double>((boundary.*direction.message).size);
 }
-
-void encode(benchmark::State& state, AnchorKind anchors, Wire wire) {
-  time(state, encode_direction, anchors, wire);
-}
-void decode(benchmark::State& state, AnchorKind anchors, Wire wire) {
-  time(state, decode_direction, anchors, wire);
-}
-void encode_gradient(benchmark::State& state, AnchorKind anchors, Wire wire) {
-  time(state, encode_gradient_direction, anchors, wire);
-}
-void decode_gradient(benchmark::State& state, AnchorKind anchors, Wire wire) {
-  time(state, decode_gradient_direction, anchors, wire);
-}
-
-void round_trip(benchmark::State& state, AnchorKind anchors, Wire wire) {
-  Boundary boundary(anchors, wire);
-  for (auto _ : state) {
-    boundary.encode();
-    boundary.decode();
-    boundary.encode_gradient();
-    boundary.decode_gradient();
-    fence(boundary.exec, "strait::perf: all four are timed whole");
-  }
-  state.counters["bytes"] = static_cast<double>(boundary.forward.size + boundary.backward.size);
-}
-
-void exchange(benchmark::State& state) {
-  Boundary boundary(AnchorKind::factorized, Wire::float32);
-  for (auto _ : state) {
-    state.PauseTiming();
-    for (const auto step : decode_gradient_direction.before) (boundary.*step)();
-    fence(boundary.exec, "strait::perf: what follows is timed alone");
-    state.ResumeTiming();
-    boundary.exchange();
-    fence(boundary.exec, "strait::perf: timed whole");
-  }
-  // Each message is written from one matrix and read into one; the receiver then transposes.
-  const auto bytes = static_cast<double>(boundary.sync.size);
-  perf::count_bytes(state, 10 * bytes);
-  state.counters["bytes"] = 2 * bytes;
-}
-
-/// Forward and backward of a middle stage of as many layers as the argument, one micro-batch.
-void layers(benchmark::State& state) {
-  const ExecutionSpace exec;
-  const int count = static_cast<int>(state.range(0));
-  model::Stage<float> stage(exec, small, {1, 1 + count, false, false}, {});
-  kernels::fill_normal<float>(exec, Vector<float>(stage.input(0).data(), stage.input(0).size()), 1.0, 1, 1);
-  const auto take_step = [&] {
-    stage.forward(0, stage.weights());
-    kernels::copy<float>(exec, stage.output_gradient(), stage.output(0));
-    stage.backward(0, stage.weights(), 1.0);
-    fence(exec, "strait::perf: forward and backward are timed whole");
-  };
-  take_step();
-  for (auto _ : state) take_step();
-}
-
-#define STRAIT_EACH(f)                                                                                    \
-  BENCHMARK_CAPTURE(f, factorized, AnchorKind::factorized, Wire::float32)->Unit(benchmark::kMicrosecond); \
-  BENCHMARK_CAPTURE(f, none, AnchorKind::none, Wire::float32)->Unit(benchmark::kMicrosecond)
-STRAIT_EACH(encode);
-STRAIT_EACH(decode);
-STRAIT_EACH(encode_gradient);
-STRAIT_EACH(decode_gradient);
-STRAIT_EACH(round_trip);
-BENCHMARK(exchange)->Unit(benchmark::kMicrosecond);
-BENCHMARK_CAPTURE(round_trip, full, AnchorKind::full, Wire::float32)->Unit(benchmark::kMicrosecond);
-BENCHMARK_CAPTURE(round_trip, factorized_bfloat16, AnchorKind::factorized, Wire::bfloat16)
-    ->Unit(benchmark::kMicrosecond);
-BENCHMARK(layers)->Arg(2)->Arg(4)->Unit(benchmark::kMicrosecond);
+const perf::Registration registration(list);
 
 }  // namespace
 }  // namespace strait::codec

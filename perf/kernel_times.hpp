@@ -68,4 +68,12 @@ class KernelTimes {
   }
 };
 
+/// Seconds by label of f(), slower than without this.
+template <class F>
+std::map<std::string, double> kernel_seconds(const F& f) {
+  const KernelTimes times;
+  f();
+  return KernelTimes::seconds();
+}
+
 }  // namespace strait::perf

@@ -5,7 +5,8 @@
 #include "strait/core/random.hpp"
 #include "strait/pipeline/planner.hpp"
 
-#include <benchmark/benchmark.h>
+#include "suite.hpp"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -72,24 +73,23 @@ const struct {
   std::vector<std::vector<int>> machines;
 } sizes[] = {{96, {{256}, {8, 32}, {4, 8, 8}}}, {200, {{1024}, {8, 128}, {8, 16, 8}}}};
 
-[[maybe_unused]] const int registered = [] {
+void list(perf::Suite& suite, const std::vector<perf::Deck>&) {
   for (const auto& size : sizes) {
     for (const auto& components : size.machines) {
       const std::string machine = fmt::format("{}", fmt::join(components, "x"));
       const auto add = [&](const std::string& name, const Case& of) {
-        benchmark::RegisterBenchmark(fmt::format("{} layers/{} ranks/{}", size.layers, machine, name).c_str(),
-                                     [of](benchmark::State& state) { plan(state, of); })
-            ->Unit(benchmark::kSecond)
-            ->Iterations(1);
+        suite.add_experiment(fmt::format("planner/{} layers, {} ranks/{}", size.layers, machine, name),
+                             [of](benchmark::State& state) { plan(state, of); });
       };
-      add("1f1b, 100 Gbit/s", {"1f1b", 1e11, size.layers, false, false, components});
-      add("1f1b, 100 Mbit/s", {"1f1b", 1e8, size.layers, false, false, components});
-      add("1f1b, 10 Gbit/s, memory", {"1f1b", 1e10, size.layers, true, false, components});
-      add("pipedream, 10 Gbit/s, memory, speeds", {"pipedream", 1e10, size.layers, true, true, components});
+      add("1f1b, 100 Gbit per s", {"1f1b", 1e11, size.layers, false, false, components});
+      add("1f1b, 100 Mbit per s", {"1f1b", 1e8, size.layers, false, false, components});
+      add("1f1b, 10 Gbit per s, memory", {"1f1b", 1e10, size.layers, true, false, components});
+      add("pipedream, 10 Gbit per s, memory, speeds",
+          {"pipedream", 1e10, size.layers, true, true, components});
     }
   }
-  return 0;
-}();
+}
+const perf::Registration registration(list);
 
 }  // namespace
 }  // namespace strait::pipeline

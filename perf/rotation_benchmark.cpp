@@ -4,7 +4,7 @@
 //   two-sided   6 m n (m + n) + 8.7 (m^3 + n^3) / 10, from second moments also 2 m n (m + n)
 //   one-sided   6 m n s + 8.7 s^3 / 10, from second moments also 2 m n s, s the shorter side
 //
-// operations, at the rate of a large product. Counters, of processor time: `compute_ms` of forward and
+// operations, at the rate of a large product. Counters: `compute_ms` of forward and
 // backward, `adamw_ms` and `update_ms` of an update, the mean over a cycle of refreshes; `of_model`, time
 // beyond AdamW over the model's; `share_*` of that time in a whole step, `spike_*` the longest step over the
 // median.
@@ -12,12 +12,11 @@
 #include "strait/model/stage.hpp"
 #include "strait/optim/optimizer.hpp"
 
-#include "gemm_rate.hpp"
-
-#include <benchmark/benchmark.h>
+#include "operands.hpp"
+#include "optimizer_settings.hpp"
+#include "suite.hpp"
 
 #include <algorithm>
-#include <ctime>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -31,16 +30,8 @@ const model::LlamaConfig block{
     .layers = 1, .hidden = 512, .heads = 8, .kv_heads = 8, .ffn_hidden = 1408, .vocab = 64, .context = 256};
 
 OptimizerConfig config_of(const std::string& name, const std::string& source, bool two_sided) {
-  OptimizerConfig config{.name = name,
-                         .learning_rate = 1e-4,
-                         .beta1 = 0.9,
-                         .beta2 = 0.999,
-                         .epsilon = 1e-8,
-                         .weight_decay = 0.01,
-                         .clip = 1.0,
-                         .warmup_steps = 0,
-                         .decay = "constant",
-                         .final_fraction = 1.0};
+  OptimizerConfig config = perf::optimizer_settings(name);
+  config.beta2 = 0.999;
   config.source = source;
   config.two_sided = two_sided;
   config.refresh = refresh;
@@ -61,10 +52,10 @@ double model_flops(const model::ParameterLayout& layout, const std::string& sour
 
 template <class F>
 double seconds(const F& f) {
-  const std::clock_t start = std::clock();
+  const double start = perf::now();
   f();
   fence(ExecutionSpace(), "strait::perf: each call is timed whole");
-  return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+  return perf::now() - start;
 }
 
 /// Seconds of each update of a cycle, the best of some cycles.
@@ -104,7 +95,7 @@ void rotation(benchmark::State& state, const std::string& source, bool two_sided
     kernels::fill_normal<float>(exec, stage.gradients(), 1e-3, 2, 3);
     const double plain = mean(update_seconds(exec, stage, *adamw));
     const auto updates = update_seconds(exec, stage, *rotated);
-    const double update = mean(updates), rate = perf::gemm_rate(1024, 1024, 1024);
+    const double update = mean(updates), rate = perf::gemm_rate<float>();
     state.counters["compute_ms"] = 1e3 * compute;
     state.counters["adamw_ms"] = 1e3 * plain;
     state.counters["update_ms"] = 1e3 * update;
@@ -121,13 +112,15 @@ void rotation(benchmark::State& state, const std::string& source, bool two_sided
   }
 }
 
-#define STRAIT_ROTATION(name, source, two_sided) \
-  BENCHMARK_CAPTURE(rotation, name, source, two_sided)->Unit(benchmark::kMillisecond)->Iterations(1)
-STRAIT_ROTATION(two_sided_second, "second", true);
-STRAIT_ROTATION(one_sided_second, "second", false);
-STRAIT_ROTATION(two_sided_first, "first", true);
-STRAIT_ROTATION(one_sided_first, "first", false);
-#undef STRAIT_ROTATION
+void list(perf::Suite& suite, const std::vector<perf::Deck>&) {
+  for (const bool two_sided : {true, false}) {
+    for (const std::string source : {"second", "first"}) {
+      suite.add_experiment("rotation/" + std::string(two_sided ? "two-sided" : "one-sided") + ", " + source,
+                           [=](benchmark::State& state) { rotation(state, source, two_sided); });
+    }
+  }
+}
+const perf::Registration registration(list);
 
 }  // namespace
 }  // namespace strait::optim

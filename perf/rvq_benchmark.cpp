@@ -1,157 +1,140 @@
-// Quantisation of a boundary of the model of perf/compare_small.toml at rank 128 with 8 groups, 2 rounds and
-// 256 codewords. Counters: operations of the distances, 2 N K rank rounds, against a large matrix product;
-// `bytes` on the wire. The round trip is to be compared with `layers` of codec_benchmark.
+// The kernels of codewords on one micro-batch at a quarter of the width: groups of 16 columns, 2 rounds, 256
+// codewords. Operations of a search are those of its distances, 2 tokens codewords rank a round.
 
-#include "strait/codec/projection.hpp"
-#include "strait/core/host_mirror.hpp"
 #include "strait/kernels/code_indices.hpp"
 #include "strait/kernels/codeword_statistics.hpp"
+#include "strait/kernels/vector_quantisation.hpp"
 
-#include "gemm_rate.hpp"
+#include "operands.hpp"
+#include "suite.hpp"
 
-#include <benchmark/benchmark.h>
-
-namespace strait::codec {
+namespace strait::kernels {
 namespace {
 
-constexpr int rank = 128, rounds = 2, hidden = 512, vocab = 4096;
-constexpr kernels::CodebookShape shape{8, 256, 16};
+constexpr int rounds = 2;
+constexpr int start_searches = 10;  ///< of k-means
 
-double distance_flops(std::int64_t tokens) { return 2.0 * tokens * shape.codewords * rank * rounds; }
-
-/// One direction's kernels on `tokens` tokens.
+/// One direction's operands; kernels of one round work on the first.
 struct Quantiser {
-  explicit Quantiser(std::int64_t tokens)
-      : z(perf::normal_matrix(exec, tokens, rank, 1)),
+  Quantiser(const ExecutionSpace& exec, const perf::Deck& deck)
+      : tokens(deck.tokens()),
+        shape{.groups = deck.rank() / 16, .codewords = 256, .width = 16},
+        z(perf::normal_matrix(exec, tokens, shape.columns(), 1)),
         codewords(perf::normal_matrix(exec, rounds * shape.all_codewords(), shape.width, 2)),
-        residuals(kernels::make_tiles<float>(tokens, rank)),
+        residuals(make_tiles<float>(tokens, shape.columns())),
         indices("strait::perf::indices", rounds * shape.groups, tokens),
-        statistics(rounds * shape.all_codewords(), shape.width),
-        bytes("strait::perf::bytes", kernels::packed_index_bytes(tokens * rounds * shape.groups, 256)) {}
-
-  void search(bool with_statistics) {
-    kernels::to_tiles<float>(exec, residuals, z);
+        seen(rounds * shape.all_codewords(), shape.width),
+        average(rounds * shape.all_codewords(), shape.width),
+        bytes("strait::perf::bytes", packed_index_bytes(tokens * rounds * shape.groups, shape.codewords)) {
+    to_tiles<float>(exec, residuals, z);
     for (int round = 0; round < rounds; ++round) {
-      const auto own = rows(codewords, round * shape.all_codewords(), (round + 1) * shape.all_codewords());
-      const auto found = rows(indices, round * shape.groups, (round + 1) * shape.groups);
-      kernels::nearest_codewords<float>(exec, found, residuals, own, shape, kernels::Residual::subtract);
-      if (!with_statistics) continue;
-      kernels::add_statistics<float>(
-          exec, statistics.part(round * shape.all_codewords(), (round + 1) * shape.all_codewords()), found,
-          residuals, own, shape, kernels::Residual::subtract);
+      nearest_codewords<float>(exec, indices_of(round), residuals, codewords_of(round), shape,
+                               Residual::keep);
+      add_statistics<float>(exec, statistics_of(seen, round), indices_of(round), residuals,
+                            codewords_of(round), shape, Residual::keep);
     }
+    pack_indices(exec, bytes, 0, indices, shape);
+    update_codewords<float>(exec, codewords, average, seen, shape, 0.9, 1e-5);
   }
 
-  ExecutionSpace exec;
+  CodeIndices indices_of(int round) const {
+    return rows(indices, round * shape.groups, (round + 1) * shape.groups);
+  }
+  Matrix<float> codewords_of(int round) const {
+    return rows(codewords, round * shape.all_codewords(), (round + 1) * shape.all_codewords());
+  }
+  CodewordStatistics statistics_of(const CodewordStatistics& all, int round) const {
+    return all.part(round * shape.all_codewords(), (round + 1) * shape.all_codewords());
+  }
+
+  double distance_flops() const { return 2.0 * static_cast<double>(z.size()) * shape.codewords; }
+  /// Of so many passes over z.
+  double passes(int count) const { return perf::bytes_of(count * z.size()); }
+  double statistics_bytes() const { return perf::bytes_of<double>(seen.counts.size() + seen.sums.size()); }
+
+  std::int64_t tokens;
+  CodebookShape shape;
   Matrix<float> z, codewords, residuals;
-  kernels::CodeIndices indices;
-  kernels::CodewordStatistics statistics;
+  CodeIndices indices;
+  CodewordStatistics seen, average;
   Vector<std::uint8_t> bytes;
 };
 
-void search(benchmark::State& state) {
-  Quantiser quantiser(state.range(0));
-  for (auto _ : state) {
-    quantiser.search(false);
-    fence(quantiser.exec, "strait::perf: timed whole");
-  }
-  perf::count_flops(state, distance_flops(state.range(0)));
-}
+using Run = void (*)(const ExecutionSpace&, const Quantiser&);
 
-void search_with_statistics(benchmark::State& state) {
-  Quantiser quantiser(state.range(0));
-  for (auto _ : state) {
-    quantiser.search(true);
-    fence(quantiser.exec, "strait::perf: timed whole");
-  }
-  perf::count_flops(state, distance_flops(state.range(0)));
-}
-
-void pack_indices(benchmark::State& state) {
-  Quantiser quantiser(state.range(0));
-  for (auto _ : state) {
-    kernels::pack_indices(quantiser.exec, quantiser.bytes, 0, quantiser.indices, shape);
-    fence(quantiser.exec, "strait::perf: timed whole");
-  }
-}
-
-void gather_codewords(benchmark::State& state) {
-  Quantiser quantiser(state.range(0));
-  for (auto _ : state) {
-    kernels::gather_codewords<float>(quantiser.exec, quantiser.z, quantiser.bytes, 0, quantiser.codewords,
-                                     shape, rounds);
-    fence(quantiser.exec, "strait::perf: timed whole");
-  }
-}
-
-/// Encode, decode and both gradients of one micro-batch, with what is done once a step.
-void round_trip(benchmark::State& state, bool quantised, GradientFormat backward) {
-  const ExecutionSpace exec;
-  ProjectionOptions options;
-  options.rank = rank;
-  options.wire = Wire::bfloat16;
-  options.anchors = AnchorKind::factorized;
-  options.rule = "spel";
-  if (quantised) {
-    RvqOptions rvq;
-    rvq.groups = shape.groups;
-    rvq.rounds = rounds;
-    rvq.codewords = shape.codewords;
-    rvq.backward = backward;
-    options.rvq = rvq;
-  }
-  const std::int64_t tokens = state.range(0);
-  const BoundaryShape boundary{.tokens = tokens, .hidden = hidden, .vocab = vocab, .micro_batches = 8};
-  const ProjectionCodec<float> codec(options);
-  const auto sender = codec.sender(exec, boundary);
-  const auto receiver = codec.receiver(exec, boundary);
-  std::vector<Vector<float>> kept;
-  const auto lend = [&](End<float>& end) {
-    model::ParameterLayout layout;
-    end.add_parameters(layout);
-    kept.emplace_back("strait::perf::weights", layout.size());
-    kept.emplace_back("strait::perf::gradients", layout.size());
-    end.lend(layout, kept[kept.size() - 2], kept.back());
+void list_quantisation(perf::Suite& suite, const perf::Deck& deck) {
+  const auto add = [&](const std::string& name, Run run, perf::Work (*work)(const Quantiser&)) {
+    suite.add(name + "/" + deck.name, [=](const ExecutionSpace& exec) -> perf::Task {
+      const Quantiser q(exec, deck);
+      return {.run = [=] { run(exec, q); }, .work = work(q)};
+    });
   };
-  lend(*sender);
-  lend(*receiver);
-  Message forward, back;
-  forward.bytes = Vector<std::uint8_t>("strait::perf::forward", codec.bounds(boundary).forward);
-  back.bytes = Vector<std::uint8_t>("strait::perf::backward", codec.bounds(boundary).backward);
-  Context context;
-  context.ids = MutableTokenIds("strait::perf::ids", tokens);
-  auto ids = to_host(exec, context.ids);
-  for (std::size_t t = 0; t < ids.size(); ++t) ids(t) = static_cast<std::int32_t>(t * 7919 % vocab);
-  to_device(exec, context.ids, ids);
-  const auto x = perf::normal_matrix(exec, tokens, hidden, 1);
-  const Matrix<float> y("strait::perf::y", tokens, hidden), dx("strait::perf::dx", tokens, hidden);
-  const auto trip = [&] {
-    sender->encode(exec, context, x, forward);
-    receiver->decode(exec, context, forward, y);
-    receiver->encode_gradient(exec, context, x, back);
-    sender->decode_gradient(exec, context, back, dx);
-    ++context.micro_batch;
-    fence(exec, "strait::perf: all four are timed whole");
-  };
-  trip();
-  for (auto _ : state) trip();
-  state.counters["bytes"] = static_cast<double>(forward.size + back.size);
+  using Exec = const ExecutionSpace&;
+  using Q = const Quantiser&;
+  using perf::Work;
+  add(
+      "vector_quantisation/to_tiles", [](Exec exec, Q q) { to_tiles<float>(exec, q.residuals, q.z); },
+      [](Q q) -> Work { return {.bytes = q.passes(2)}; });
+  add(
+      "vector_quantisation/from_tiles", [](Exec exec, Q q) { from_tiles<float>(exec, q.z, q.residuals); },
+      [](Q q) -> Work { return {.bytes = q.passes(2)}; });
+  add(
+      "vector_quantisation/nearest_codewords",
+      [](Exec exec, Q q) {
+        nearest_codewords<float>(exec, q.indices_of(0), q.residuals, q.codewords_of(0), q.shape,
+                                 Residual::keep);
+      },
+      [](Q q) -> Work { return {.flops = q.distance_flops()}; });
+  add(
+      "vector_quantisation/add_codewords",
+      [](Exec exec, Q q) {
+        add_codewords<float>(exec, q.residuals, q.indices_of(0), q.codewords_of(0), q.shape);
+      },
+      [](Q q) -> Work { return {.bytes = q.passes(3)}; });
+  add(
+      "codeword_statistics/add_statistics",
+      [](Exec exec, Q q) {
+        add_statistics<float>(exec, q.statistics_of(q.seen, 0), q.indices_of(0), q.residuals,
+                              q.codewords_of(0), q.shape, Residual::keep);
+      },
+      [](Q q) -> Work { return {.bytes = q.passes(1) + q.statistics_bytes() / rounds}; });
+  add(
+      "codeword_statistics/clear", [](Exec exec, Q q) { q.seen.clear(exec); },
+      [](Q q) -> Work { return {.bytes = q.statistics_bytes()}; });
+  add(
+      "codeword_statistics/update_codewords",
+      [](Exec exec, Q q) {
+        update_codewords<float>(exec, q.codewords, q.average, q.seen, q.shape, 0.9, 1e-5);
+      },
+      [](Q q) -> Work { return {.bytes = 3 * q.statistics_bytes() + perf::bytes_of(q.codewords.size())}; });
+  add(
+      "codeword_statistics/start_codewords",
+      [](Exec exec, Q q) {
+        start_codewords<float>(exec, q.codewords_of(0), q.statistics_of(q.seen, 0), q.indices_of(0),
+                               q.residuals, q.shape, {.seed = 1});
+      },
+      [](Q q) -> Work { return {.flops = start_searches * q.distance_flops()}; });
+  add(
+      "codeword_statistics/replace_dead_codewords",
+      [](Exec exec, Q q) {
+        replace_dead_codewords<float>(exec, q.codewords_of(0), q.statistics_of(q.average, 0),
+                                      q.statistics_of(q.seen, 0), q.residuals, q.tokens, q.shape,
+                                      {.first = 0, .count = q.shape.codewords}, 0.1, {.seed = 1});
+      },
+      [](Q q) -> Work { return {.bytes = perf::bytes_of<double>(q.shape.all_codewords())}; });
+  add(
+      "code_indices/pack_indices", [](Exec exec, Q q) { pack_indices(exec, q.bytes, 0, q.indices, q.shape); },
+      [](Q q) -> Work { return {.bytes = 2.0 * q.indices.size() + q.bytes.size()}; });
+  add(
+      "code_indices/gather_codewords",
+      [](Exec exec, Q q) { gather_codewords<float>(exec, q.z, q.bytes, 0, q.codewords, q.shape, rounds); },
+      [](Q q) -> Work { return {.bytes = q.passes(1 + rounds) + q.bytes.size()}; });
 }
 
-BENCHMARK(search)->Arg(256)->Arg(1024)->Unit(benchmark::kMicrosecond);
-BENCHMARK(search_with_statistics)->Arg(256)->Arg(1024)->Unit(benchmark::kMicrosecond);
-BENCHMARK(pack_indices)->Arg(1024)->Unit(benchmark::kMicrosecond);
-BENCHMARK(gather_codewords)->Arg(1024)->Unit(benchmark::kMicrosecond);
-BENCHMARK_CAPTURE(round_trip, mapl, false, GradientFormat::bfloat16)
-    ->Arg(256)
-    ->Arg(1024)
-    ->Unit(benchmark::kMicrosecond);
-BENCHMARK_CAPTURE(round_trip, bfloat16, true, GradientFormat::bfloat16)
-    ->Arg(256)
-    ->Arg(1024)
-    ->Unit(benchmark::kMicrosecond);
-BENCHMARK_CAPTURE(round_trip, int8, true, GradientFormat::int8)->Arg(256)->Unit(benchmark::kMicrosecond);
-BENCHMARK_CAPTURE(round_trip, rvq, true, GradientFormat::rvq)->Arg(256)->Unit(benchmark::kMicrosecond);
+void list(perf::Suite& suite, const std::vector<perf::Deck>& decks) {
+  for (const auto& deck : decks) list_quantisation(suite, deck);
+}
+const perf::Registration registration(list);
 
 }  // namespace
-}  // namespace strait::codec
+}  // namespace strait::kernels

@@ -1,74 +1,87 @@
-// One training step of a whole model on one rank: forward, backward and AdamW of a small LLaMA in float.
-// Counters: milliseconds a step by kernel label (regions: what is in no kernel), `gemm_share` of the matrix
-// products in the step, `gflops` by the model's own count.
+// Forward and backward of one micro-batch: of the whole model, and of the layers of a middle stage. The model
+// also says where the time of a step goes, the micro-batches of its deck and one update by AdamW together:
+// milliseconds by kernel label (regions: what is in no kernel) and `gemm_share`, that of products. The labels
+// are counted where kernels run as they are launched, on hosts.
 
-#include "strait/core/host_mirror.hpp"
 #include "strait/model/stage.hpp"
-#include "strait/optim/optimizer.hpp"
 
 #include "kernel_times.hpp"
-
-#include <benchmark/benchmark.h>
+#include "operands.hpp"
+#include "optimizer_settings.hpp"
+#include "suite.hpp"
 
 namespace strait::model {
 namespace {
 
-void fill_ids(const ExecutionSpace& exec, const MutableTokenIds& ids, int vocab) {
-  auto host = to_host(exec, ids);
-  for (std::size_t i = 0; i < host.size(); ++i) host(i) = static_cast<std::int32_t>(i * 7919 % vocab);
-  to_device(exec, ids, host);
-}
-
-void step(benchmark::State& state, const LlamaConfig& config, int sequences, const StageOptions& options) {
-  const ExecutionSpace exec;
-  auto one = options;
-  one.sequences = sequences;
-  Stage<float> stage(exec, config, {0, config.layers, true, true}, one);
-  fill_ids(exec, stage.ids(0), config.vocab);
-  fill_ids(exec, stage.targets(0), config.vocab);
-  const auto optimizer = optim::make_optimizer<float>({.name = "adamw",
-                                                       .learning_rate = 1e-4,
-                                                       .beta1 = 0.9,
-                                                       .beta2 = 0.95,
-                                                       .epsilon = 1e-8,
-                                                       .weight_decay = 0.1,
-                                                       .clip = 1.0,
-                                                       .warmup_steps = 0,
-                                                       .decay = "constant",
-                                                       .final_fraction = 1.0},
-                                                      stage.layout());
-  const auto take_step = [&] {
-    Kokkos::deep_copy(exec, stage.gradients(), 0.0f);
-    stage.forward(0, stage.weights());
-    stage.backward(0, stage.weights(), 1.0 / static_cast<double>(stage.tokens()));
-    optimizer->update(exec, stage.weights(), stage.gradients(), {.learning_rate = 1e-4});
-    benchmark::DoNotOptimize(stage.take_loss());
-  };
-  take_step();
-  for (auto _ : state) take_step();
-
-  const perf::KernelTimes times;  // slows the step down: after the timed ones
-  take_step();
+/// By label, for all that is above a thousandth, and the share of products.
+std::map<std::string, double> shares_of_step(const std::map<std::string, double>& passes,
+                                             const std::map<std::string, double>& update, int micro_batches) {
+  std::map<std::string, double> seconds = update, counters;
+  for (const auto& [label, value] : passes) seconds[label] += micro_batches * value;
   double total = 0.0;
-  for (const auto& [label, seconds] : perf::KernelTimes::seconds()) total += seconds;
-  for (const auto& [label, seconds] : perf::KernelTimes::seconds()) {
-    if (seconds > 1e-3 * total) {
-      state.counters[label] = 1e3 * seconds;
-    }
+  for (const auto& [label, value] : seconds) total += value;
+  for (const auto& [label, value] : seconds) {
+    if (value > 1e-3 * total) counters[label] = 1e3 * value;
   }
-  state.counters["gemm_share"] = perf::KernelTimes::seconds()["gemm"] / total;
-  state.counters["gflops"] =
-      benchmark::Counter(1e-9 * config.flops_per_token() * static_cast<double>(stage.tokens()),
-                         benchmark::Counter::kIsIterationInvariantRate);
+  counters["gemm_share"] = seconds["gemm"] / total;
+  return counters;
 }
 
-const LlamaConfig small{
-    .layers = 8, .hidden = 512, .heads = 8, .kv_heads = 8, .ffn_hidden = 1408, .vocab = 4096, .context = 256};
+perf::Task whole_model(const ExecutionSpace& exec, const perf::Deck& deck, bool recompute) {
+  const StageSpan span{0, deck.model.layers, true, true};
+  const auto stage = std::make_shared<Stage<float>>(
+      exec, deck.model, span, StageOptions{.sequences = deck.sequences, .recompute = recompute});
+  perf::fill_ids(exec, stage->ids(0), deck.model.vocab);
+  perf::fill_ids(exec, stage->targets(0), deck.model.vocab);
+  const auto pass = [=] {
+    stage->forward(0, stage->weights());
+    stage->backward(0, stage->weights(), 1.0 / static_cast<double>(stage->tokens()));
+    benchmark::DoNotOptimize(stage->take_loss());
+  };
+  perf::Task task{.run = pass,
+                  .work = {.flops = deck.model.flops_per_token() * static_cast<double>(stage->tokens())}};
+  if (host_accessible) {
+    const auto optimizer = optim::make_optimizer<float>(perf::optimizer_settings("adamw"), stage->layout());
+    const auto update = [&] {
+      Kokkos::deep_copy(exec, stage->gradients(), 0.0f);
+      benchmark::DoNotOptimize(kernels::sum_of_squares<float>(exec, stage->gradients()));
+      optimizer->update(exec, stage->weights(), stage->gradients(), {.learning_rate = 1e-6});
+    };
+    pass();
+    update();
+    task.counters =
+        shares_of_step(perf::kernel_seconds(pass), perf::kernel_seconds(update), deck.micro_batches);
+  }
+  return task;
+}
 
-BENCHMARK_CAPTURE(step, fused, small, 8, {})->Unit(benchmark::kMillisecond)->Iterations(3);
-BENCHMARK_CAPTURE(step, recompute, small, 8, {.recompute = true})
-    ->Unit(benchmark::kMillisecond)
-    ->Iterations(3);
+perf::Task layers(const ExecutionSpace& exec, const perf::Deck& deck, int count) {
+  const auto stage = std::make_shared<Stage<float>>(exec, deck.model, StageSpan{1, 1 + count, false, false},
+                                                    StageOptions{.sequences = deck.sequences});
+  kernels::fill_normal<float>(exec, Vector<float>(stage->input(0).data(), stage->input(0).size()), 1.0, 1, 1);
+  auto headless = deck.model;
+  headless.layers = count;
+  headless.vocab = 0;
+  return {.run =
+              [=] {
+                stage->forward(0, stage->weights());
+                kernels::copy<float>(exec, stage->output_gradient(), stage->output(0));
+                stage->backward(0, stage->weights(), 1.0);
+              },
+          .work = {.flops = headless.flops_per_token() * static_cast<double>(stage->tokens())}};
+}
+
+void list(perf::Suite& suite, const std::vector<perf::Deck>& decks) {
+  for (const auto& deck : decks) {
+    suite.add("stage/model/" + deck.name,
+              [deck](const ExecutionSpace& exec) { return whole_model(exec, deck, false); });
+    suite.add("stage/model/" + deck.name + ", recompute",
+              [deck](const ExecutionSpace& exec) { return whole_model(exec, deck, true); });
+    suite.add("stage/layers/" + deck.name + ", 2",
+              [deck](const ExecutionSpace& exec) { return layers(exec, deck, 2); });
+  }
+}
+const perf::Registration registration(list);
 
 }  // namespace
 }  // namespace strait::model
