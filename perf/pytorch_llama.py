@@ -1,9 +1,10 @@
 #!/usr/bin/python3
-"""The LLaMA of strait in PyTorch, written for speed on CPUs: the opponent of compare_pytorch.py.
+"""The LLaMA of strait in PyTorch, written for speed: the opponent of compare_pytorch.py.
 
-Same model, float32: RMSNorm, rotary embedding (half-split), grouped-query causal attention, SwiGLU, untied
+Same model, float32, or bfloat16 under autocast with float32 weights: RMSNorm, rotary embedding (half-split), grouped-query causal attention, SwiGLU, untied
 head, token-mean cross-entropy, clipping by the global norm, AdamW; one GEMM for q, k, v and one for gate and
-up, clipping and AdamW over lists of tensors (foreach), operations with hand-written backward passes.
+up, clipping and AdamW over lists of tensors (foreach, fused on CUDA). The operations have hand-written backward passes (for
+CPUs), autograd's, or torch.compile and scaled_dot_product_attention (PyTorch 2).
 
 Two ways to run it:
     one process          pytorch_llama.py --layers 8 ... --micro-batches 1
@@ -22,7 +23,7 @@ import numpy
 import torch
 import torch.distributed as distributed
 import torch.nn.functional as functional
-from pytorch_operations import Autograd, HandWritten
+from pytorch_operations import OPERATIONS, HandWritten
 
 
 class Block(torch.nn.Module):
@@ -74,7 +75,8 @@ class Stage(torch.nn.Module):
         half = shape.hidden // shape.heads // 2
         frequencies = shape.rope_theta ** (-torch.arange(half, dtype=torch.float64) / half)
         angles = torch.outer(torch.arange(shape.context, dtype=torch.float64), frequencies)
-        self.cosine, self.sine = angles.cos().float(), angles.sin().float()
+        self.register_buffer("cosine", angles.cos().float(), persistent=False)
+        self.register_buffer("sine", angles.sin().float(), persistent=False)
         for parameter in self.parameters():
             parameter.grad = torch.zeros_like(parameter)
             parameter.fresh = False
@@ -103,15 +105,15 @@ class Stage(torch.nn.Module):
 class Data:
     """Token file of nanoGPT (raw uint16), read in strait's `sequential` order."""
 
-    def __init__(self, path, context, sequences):
+    def __init__(self, path, context, sequences, device):
         self.tokens = numpy.memmap(path, dtype=numpy.uint16, mode="r")
-        self.context, self.sequences = context, sequences
+        self.context, self.sequences, self.device = context, sequences, device
 
     def batch(self, step):
         """Inputs and targets [sequences, context] of a step."""
         begin = (step * self.sequences + numpy.arange(self.sequences)) * self.context
         index = (begin[:, None] + numpy.arange(self.context + 1)) % len(self.tokens)
-        block = torch.from_numpy(self.tokens[index].astype(numpy.int64))
+        block = torch.from_numpy(self.tokens[index].astype(numpy.int64)).to(self.device)
         return block[:, :-1], block[:, 1:]
 
 
@@ -128,14 +130,15 @@ def clip(parameters, limit, group=None):
     return norm.item()
 
 
-def accumulate(stage, inputs, targets, micro_batches):
+def accumulate(stage, inputs, targets, micro_batches, precision):
     """Forward and backward of all micro-batches in one process; returns the mean loss."""
-    total = 0.0
+    total = torch.zeros((), device=inputs.device)
     for part, wanted in zip(inputs.chunk(micro_batches), targets.chunk(micro_batches)):
-        loss = stage(part, wanted) / micro_batches
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = stage(part, wanted) / micro_batches
         loss.backward()
-        total += loss.item()
-    return total
+        total += loss.detach()
+    return total.item()
 
 
 def one_forward_one_backward(stage, rank, inputs, targets, micro_batches, shape):
@@ -185,7 +188,9 @@ def parse():
     parser.add_argument("--data", required=True, help="nanoGPT .bin")
     parser.add_argument("--micro-batches", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--autograd", action="store_true", help="leave every backward pass to autograd")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--operations", choices=OPERATIONS, default="hand-written")
     parser.add_argument("--query-block", type=int, default=64, help="of the hand-written attention")
     parser.add_argument("--first-stage-layers", type=int, help="default: half of the layers")
     parser.add_argument("--rank", type=int, choices=(0, 1), help="stage of the two-process pipeline")
@@ -207,13 +212,21 @@ def main():
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(options.master_port), GLOO_SOCKET_IFNAME="lo")
         distributed.init_process_group("gloo", rank=options.rank, world_size=2)
     middle = options.first_stage_layers or options.layers // 2
+    if options.device == "cuda" and (pipelined or options.operations == "hand-written"):
+        sys.exit("pytorch_llama.py: the pipeline and the hand-written operations are for CPUs")
     first, last = {None: (0, options.layers), 0: (0, middle), 1: (middle, options.layers)}[options.rank]
-    stage = Stage(options, Autograd if options.autograd else HandWritten, first, last)
+    stage = Stage(options, OPERATIONS[options.operations], first, last).to(options.device)
+    model = torch.compile(stage) if options.operations == "compiled" else stage
     parameters = list(stage.parameters())
     optimizer = torch.optim.AdamW(
-        parameters, lr=options.learning_rate, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, foreach=True
+        parameters,
+        lr=options.learning_rate,
+        betas=(0.9, 0.95),
+        eps=1e-8,
+        weight_decay=0.1,
+        **({"fused": True} if options.device == "cuda" else {"foreach": True}),
     )
-    data = Data(options.data, options.context, options.sequences)
+    data = Data(options.data, options.context, options.sequences, options.device)
 
     def step(index):
         inputs, targets = data.batch(index)
@@ -221,9 +234,11 @@ def main():
         if pipelined:
             loss = one_forward_one_backward(stage, options.rank, inputs, targets, options.micro_batches, options)
         else:
-            loss = accumulate(stage, inputs, targets, options.micro_batches)
+            loss = accumulate(model, inputs, targets, options.micro_batches, options.precision)
         norm = clip(parameters, 1.0, distributed.group.WORLD if pipelined else None)
         optimizer.step()
+        if options.device == "cuda":
+            torch.cuda.synchronize()
         return loss, norm
 
     for index in range(options.steps):

@@ -1,6 +1,6 @@
-"""The operations of the LLaMA in PyTorch, twice: hand-written backward passes, and what autograd makes of them.
+"""The operations of the LLaMA in PyTorch: hand-written backward passes, and what autograd makes of them.
 
-Autograd is how a model is normally written. By hand, less memory is stored and passed over: RMSNorm and SwiGLU
+Autograd is how a model is normally written; `Fused` is the same with scaled_dot_product_attention, for torch.compile. By hand, less memory is stored and passed over: RMSNorm and SwiGLU
 keep their inputs only, attention takes blocks of queries against the keys that each may see and so leaves most
 of the upper triangle out, and the GEMM itself adds to the weight gradient.
 """
@@ -158,3 +158,16 @@ class Autograd:
         mask = torch.full((query.shape[1], query.shape[1]), float("-inf")).triu_(1)
         scores = torch.baddbmm(mask, query, key.transpose(1, 2), alpha=query.shape[2] ** -0.5)
         return torch.bmm(torch.softmax(scores, -1), value)
+
+
+class Fused(Autograd):
+    """PyTorch 2's own attention; torch.compile fuses the rest."""
+
+    @staticmethod
+    def attention(query, key, value, block):
+        # Its fastest kernels take [batch, heads, tokens, head].
+        query, key, value = (tensor.unsqueeze(0) for tensor in (query, key, value))
+        return functional.scaled_dot_product_attention(query, key, value, is_causal=True).squeeze(0)
+
+
+OPERATIONS = {"autograd": Autograd, "hand-written": HandWritten, "compiled": Fused}

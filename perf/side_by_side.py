@@ -34,10 +34,32 @@ def processor_name():
     return os.uname().machine
 
 
-def pytorch_version():
-    return subprocess.run(
-        [PYTHON, "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True
-    ).stdout.strip()
+def pytorch_version(python=PYTHON):
+    result = subprocess.run([python, "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True)
+    if result.returncode != 0:
+        failed(f"{python} -c 'import torch'", result.stderr)
+    return result.stdout.strip()
+
+
+def gemm_rate(mode, threads, python=PYTHON):
+    """Floating-point operations a second of a large product in the mode's precision, and the device's name."""
+    command = [python, str(ROOT / "perf" / "pytorch_gemm.py"), "--device", mode.device, "--precision", mode.precision]
+    command = [*pinned(mode, range(threads)), *command, "--threads", str(threads)]
+    environment = dict(os.environ, OMP_NUM_THREADS=str(threads), **openblas_environment(mode))
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if result.returncode != 0:
+        failed(" ".join(command), result.stderr)
+    found = json.loads(result.stdout)
+    return found["flops_per_second"], found["device"]
+
+
+def pinned(mode, cores):
+    """The front of a command that keeps it on these cores; a device's host threads go where they like."""
+    return ["taskset", "-c", ",".join(map(str, cores))] if mode.device == "cpu" else []
+
+
+def openblas_environment(mode):
+    return {"LD_LIBRARY_PATH": str(OPENBLAS_OPENMP)} if mode.device == "cpu" and OPENBLAS_OPENMP.is_dir() else {}
 
 
 def pytorch_blas():
@@ -120,10 +142,14 @@ def failed(what, output):
 
 
 class Strait:
-    """strait on the release build's launcher, one rank per core."""
+    """strait on the build's launcher, one rank per core; on CUDA as many ranks, on one GPU."""
 
-    def __init__(self, name, cores, overrides=()):
+    def __init__(self, name, cores, overrides=(), asked=""):
         self.name, self.cores, self.overrides = name, cores, overrides
+        self.asked = asked  # of the ratio to PyTorch's fastest
+
+    def missing(self, version):
+        return ""
 
     def run(self, mode, data, steps, dropped, options):
         import h5py
@@ -131,13 +157,13 @@ class Strait:
         output = options.work / "strait"
         shutil.rmtree(output, ignore_errors=True)
         overrides = [f"run.steps={steps}", f'data.train=["{data}"]', f"pipeline.stages={len(self.cores)}"]
-        overrides += [*self.overrides, *options.set]
+        overrides += [*mode.overrides, *self.overrides, *options.set]
         program = [str(options.build / "strait"), mode.deck, "--output", str(output)]
         program += [word for override in overrides for word in ("--set", override)]
         command = [str(options.build / "mpiexec")]
         for core in self.cores:
             command += [":"] if core != self.cores[0] else []
-            command += ["-n", "1", "taskset", "-c", str(core), *program]
+            command += ["-n", "1", *pinned(mode, [core]), *program]
         watch = Watch("strait")
         watch.start()
         environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
@@ -163,37 +189,40 @@ class Pytorch:
         "OMP_PROC_BIND": "true",
     }
 
-    def __init__(self, name, cores, micro_batches=1, pipeline=False, autograd=False):
+    def __init__(self, name, cores, micro_batches=1, pipeline=False, operations="autograd"):
         self.name, self.cores = name, cores
-        self.micro_batches, self.pipeline, self.autograd = micro_batches, pipeline, autograd
+        self.micro_batches, self.pipeline, self.operations = micro_batches, pipeline, operations
 
-    def commands(self, mode, data, steps):
-        arguments = [PYTHON, str(ROOT / "perf" / "pytorch_llama.py"), "--data", str(data), "--steps", str(steps)]
-        arguments += ["--micro-batches", str(self.micro_batches)]
+    def missing(self, version):
+        """Why this PyTorch cannot run it; empty where it can."""
+        if self.operations == "compiled" and int(version.split(".")[0]) < 2:
+            return f"PyTorch {version} has no torch.compile and no scaled_dot_product_attention"
+        return ""
+
+    def commands(self, mode, data, steps, python):
+        arguments = [python, str(ROOT / "perf" / "pytorch_llama.py"), "--data", str(data), "--steps", str(steps)]
+        arguments += ["--micro-batches", str(self.micro_batches), "--operations", self.operations]
+        arguments += ["--device", mode.device, "--precision", mode.precision]
         for key, value in mode.shape.items():
             arguments += [f"--{key.replace('_', '-')}", str(value)]
-        if self.autograd:
-            arguments.append("--autograd")
         if not self.pipeline:
-            return [["taskset", "-c", ",".join(map(str, self.cores)), *arguments, "--threads", str(len(self.cores))]]
+            return [[*pinned(mode, self.cores), *arguments, "--threads", str(len(self.cores))]]
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = str(probe.getsockname()[1])
         return [
-            ["taskset", "-c", str(core), *arguments, "--rank", str(rank), "--master-port", port]
+            [*pinned(mode, [core]), *arguments, "--rank", str(rank), "--master-port", port]
             for rank, core in enumerate(self.cores)
         ]
 
     def run(self, mode, data, steps, dropped, options):
-        environment = dict(os.environ, **self.ENVIRONMENT)
+        environment = dict(os.environ, **self.ENVIRONMENT, **openblas_environment(mode))
         environment["OMP_NUM_THREADS"] = "1" if self.pipeline else str(len(self.cores))
-        if OPENBLAS_OPENMP.is_dir():
-            environment["LD_LIBRARY_PATH"] = str(OPENBLAS_OPENMP)
-        watch = Watch("python3")
+        watch = Watch("python")
         watch.start()
         processes = [
             subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            for command in self.commands(mode, data, steps)
+            for command in self.commands(mode, data, steps, options.python)
         ]
         outputs = [process.communicate() for process in processes]
         watch.finish()
