@@ -75,7 +75,7 @@ std::string plan_command(const CommandLine& line, const Deck& deck, const Settin
   if (path.empty()) {
     profile = pipeline::estimated_profile<T>(settings.pipeline_setup(), codec, from.rate);
   } else {
-    profile = read_profile(path, settings, &deck);
+    profile = read_profile<T>(path, settings, deck, codec);
   }
   const auto machine =
       from.machine ? pipeline::Machine::from_file(*from.machine)

@@ -1,6 +1,7 @@
 #include "strait/app/plan_task.hpp"
 
 #include "strait/app/profile_command.hpp"
+#include "strait/pipeline/profiler.hpp"
 
 #include <limits>
 #include <numeric>
@@ -24,6 +25,15 @@ pipeline::Profile read_profile(const std::string& path, const Settings& settings
          difference.before.empty() ? "(absent)" : difference.before,
          difference.after.empty() ? "(absent)" : difference.after);
   }
+  return profile;
+}
+
+template <class T>
+pipeline::Profile read_profile(const std::string& path, const Settings& settings, const Deck& deck,
+                               const codec::Codec<T>& codec) {
+  pipeline::Profile profile = read_profile(path, settings, &deck);
+  const auto training = TrainingConfig::from_deck(Deck::from_string(profile.deck, path).table("training"));
+  pipeline::fit_synchronisation<T>(settings.pipeline_setup(), codec, training.micro_batches(), profile);
   return profile;
 }
 
@@ -60,5 +70,10 @@ std::vector<int> profiled_split(const Settings& settings, const pipeline::Profil
   }
   return split;
 }
+
+template pipeline::Profile read_profile<float>(const std::string&, const Settings&, const Deck&,
+                                               const codec::Codec<float>&);
+template pipeline::Profile read_profile<double>(const std::string&, const Settings&, const Deck&,
+                                                const codec::Codec<double>&);
 
 }  // namespace strait::app

@@ -47,9 +47,10 @@ std::string simulated(const CommandLine& line, const Deck& deck, const Settings&
   const auto machine = step_machine(line, price);
   const auto simulation = pipeline::simulate(price.schedule, price.costs, machine, true);
   if (line.trace) {
-    write_trace_file(*line.trace,
-                     {.run = settings.run.name, .source = "simulated", .ranks = price.schedule.stages},
-                     simulated_trace(price.schedule, simulation));
+    write_trace_file(
+        *line.trace,
+        {.run = settings.run.name, .source = "simulated", .ranks = price.schedule.placement().ranks()},
+        simulated_trace(price.schedule, simulation));
   }
   return describe_simulation(price, simulation, settings.tokens_per_step());
 }

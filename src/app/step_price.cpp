@@ -12,14 +12,18 @@
 namespace strait::app {
 namespace {
 
-/// One step; of an asynchronous pipeline as many as show how it runs once it is full.
-pipeline::Schedule priced_schedule(const pipeline::PipelineSetup& setup) {
+/// Steps to simulate: one, of an asynchronous pipeline as many as show how it runs once it is full.
+std::int64_t priced_steps(const pipeline::PipelineSetup& setup) {
+  if (pipeline::synchronous(setup.schedule)) return 1;
+  return std::clamp<std::int64_t>(setup.steps, 1, 4 * setup.ranks() + 8);
+}
+
+pipeline::Schedule priced_schedule(const pipeline::PipelineSetup& setup, std::int64_t steps) {
   if (pipeline::synchronous(setup.schedule)) {
-    return pipeline::schedule(setup.schedule, setup.ranks(), setup.micro_batches,
+    return pipeline::schedule(setup.schedule, setup.placement().stages, setup.micro_batches,
                               pipeline::schedule_options(setup));
   }
-  const std::int64_t steps = std::clamp<std::int64_t>(setup.steps, 1, 4 * setup.ranks() + 8);
-  const auto run = pipeline::asynchronous_run(setup.schedule, setup.weight_versions, setup.ranks(),
+  const auto run = pipeline::asynchronous_run(setup.schedule, setup.weight_versions, setup.stages(),
                                               setup.micro_batches, steps);
   return pipeline::asynchronous_schedule(run, 0, steps);
 }
@@ -29,23 +33,25 @@ pipeline::Schedule priced_schedule(const pipeline::PipelineSetup& setup) {
 template <class T>
 StepPrice step_price(const CommandLine& line, const Deck& deck, const Settings& settings,
                      const codec::Codec<T>& codec) {
-  if (!settings.pipeline.replicas.empty()) {
-    deck.table("pipeline").reject("replicas", "are more than 1, expected 1 in a simulation");
-  }
   const auto setup = settings.pipeline_setup();
   StepPrice price;
-  price.schedule = priced_schedule(setup);
+  price.steps = priced_steps(setup);
+  price.schedule = priced_schedule(setup, price.steps);
   pipeline::Profile profile;
   if (line.simulation.profile) {
-    profile = read_profile(*line.simulation.profile, settings, &deck);
+    profile = read_profile<T>(*line.simulation.profile, settings, deck, codec);
     price.source = "profile " + *line.simulation.profile;
   } else {
     profile = pipeline::estimated_profile<T>(setup, codec, line.simulation.rate);
     price.source = fmt::format("FLOPs at {}FLOP/s", with_prefix(line.simulation.rate));
   }
-  price.costs = pipeline::simulation_costs(profile, setup.spans, setup.model.tie_embeddings);
+  price.costs = pipeline::simulation_costs<T>(profile, setup, codec);
   price.link = profile.link;
   return price;
+}
+
+double seconds_per_step(const StepPrice& price, const pipeline::Simulation& simulation) {
+  return simulation.seconds_per_update() * simulation.updates() / static_cast<double>(price.steps);
 }
 
 pipeline::Machine uniform_machine(int ranks, double speed, const pipeline::LinkProfile& link, bool duplex) {
@@ -60,21 +66,21 @@ pipeline::Machine uniform_machine(int ranks, double speed, const pipeline::LinkP
 }
 
 pipeline::Machine step_machine(const CommandLine& line, const StepPrice& price) {
-  if (!line.simulation.machine)
-    return uniform_machine(price.schedule.stages, 1.0, price.link, price.link.duplex());
+  const int ranks = price.schedule.placement().ranks();
+  if (!line.simulation.machine) return uniform_machine(ranks, 1.0, price.link, price.link.duplex());
   pipeline::Machine machine = pipeline::Machine::from_file(*line.simulation.machine);
-  if (machine.ranks() < price.schedule.stages) {
+  if (machine.ranks() < ranks) {
     fail(ExitCode::deck, "{}: has {} ranks, the pipeline needs {}", *line.simulation.machine, machine.ranks(),
-         price.schedule.stages);
+         ranks);
   }
   return machine;
 }
 
 std::string describe_simulation(const StepPrice& price, const pipeline::Simulation& simulation,
                                 std::int64_t tokens) {
-  const double seconds = simulation.seconds_per_update();
+  const double seconds = seconds_per_step(price, simulation);
   double least = 1.0, most = 0.0;
-  for (int rank = 0; rank < price.schedule.stages; ++rank) {
+  for (int rank = 0; rank < price.schedule.placement().ranks(); ++rank) {
     least = std::min(least, simulation.idle_share(rank));
     most = std::max(most, simulation.idle_share(rank));
   }
@@ -86,7 +92,7 @@ std::string describe_simulation(const StepPrice& price, const pipeline::Simulati
 std::vector<TraceRecord> simulated_trace(const pipeline::Schedule& schedule,
                                          const pipeline::Simulation& simulation) {
   std::vector<TraceRecord> records;
-  for (int rank = 0; rank < schedule.stages; ++rank) {
+  for (int rank = 0; rank < schedule.placement().ranks(); ++rank) {
     const auto& actions = simulation.ranks[rank].actions;
     for (std::size_t i = 0; i < actions.size(); ++i) {
       const pipeline::Action& action = schedule.ranks[rank][i];

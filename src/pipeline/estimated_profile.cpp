@@ -36,8 +36,9 @@ Profile estimated_profile(const PipelineSetup& setup, const codec::Codec<T>& cod
   const codec::MessageBounds bounds = codec.bounds(shape);
   profile.boundary.bytes_forward = bounds.forward;
   profile.boundary.bytes_backward = bounds.backward;
-  profile.boundary.bytes_sync_up = static_cast<double>(bounds.sync_up);
-  profile.boundary.bytes_sync_down = static_cast<double>(bounds.sync_down);
+  const auto interval = static_cast<double>(codec.sync_interval(shape));
+  profile.boundary.bytes_sync_up = static_cast<double>(bounds.sync_up) / interval;
+  profile.boundary.bytes_sync_down = static_cast<double>(bounds.sync_down) / interval;
   return profile;
 }
 

@@ -21,8 +21,10 @@ int layer_of(const model::ParameterInfo& info, const model::StageSpan& span) {
 
 }  // namespace
 
+int layers_of_part(int layers) { return (layers + most_runs - 1) / most_runs; }
+
 std::vector<GradientPart> gradient_parts(const model::ParameterLayout& layout, const model::StageSpan& span) {
-  const int layers_to_run = (span.layers() + most_runs - 1) / most_runs;
+  const int layers_to_run = layers_of_part(span.layers());
   std::vector<GradientPart> parts;
   int run = -2;
   for (const model::ParameterInfo& info : layout.entries()) {

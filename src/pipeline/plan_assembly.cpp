@@ -1,6 +1,7 @@
 #include "plan_assembly.hpp"
 
 #include "strait/core/error.hpp"
+#include "strait/pipeline/gradient_parts.hpp"
 
 #include <algorithm>
 
@@ -29,8 +30,36 @@ PlanStage priced(const PlanTask& task, const PlanCosts& costs, const PlanLeaf& l
   return stage;
 }
 
+/// How much longer than the last backward an all-reduce of `seconds` takes. The gradients of runs of layers
+/// cross one after the other, the last run first, each once it is complete.
+double exposed(const PlanTask& task, const PlanStage& stage, double seconds) {
+  const int layers = stage.last_layer - stage.first_layer, run = layers_of_part(layers);
+  const auto backward = [&](const PlanLayer& layer) {
+    return layer.backward_weight + (task.schedule == "zb-h1" ? 0.0 : layer.backward_input);
+  };
+  double whole = 0.0, bytes = 0.0;
+  for (int i = stage.first_layer; i < stage.last_layer; ++i) {
+    whole += backward(task.layers[i]);
+    bytes += task.layers[i].parameter_bytes;
+  }
+  if (bytes == 0.0) return seconds;
+  const double slowness =
+      whole > 0.0 ? (task.schedule == "zb-h1" ? stage.backward_weight : stage.backward) / whole : 1.0;
+  double longest = 0.0, to_cross = 0.0, left = 0.0;  // once the run at hand is complete
+  for (int i = 0; i < layers; i += run) {
+    double of_run = 0.0;
+    for (int j = i; j < std::min(i + run, layers); ++j) {
+      to_cross += task.layers[stage.first_layer + j].parameter_bytes / bytes * seconds;
+      of_run += backward(task.layers[stage.first_layer + j]) * slowness;
+    }
+    longest = std::max(longest, to_cross - left);
+    left += of_run;
+  }
+  return longest;
+}
+
 /// Of a synchronous step: while one stage or link does its share of all micro-batches, one micro-batch passes
-/// the others before and after; an all-reduce hides behind the last backward at most.
+/// the others before and after; an all-reduce hides behind the last backward as far as it can.
 double step_seconds(const PlanTask& task, const std::vector<PlanStage>& stages) {
   const auto filling = [&](const PlanStage& stage) {
     return stage.pass - (task.schedule == "zb-h1" ? 2.0 * stage.backward_weight : 0.0);
@@ -39,9 +68,9 @@ double step_seconds(const PlanTask& task, const std::vector<PlanStage>& stages) 
   for (const PlanStage& stage : stages) around += filling(stage) + stage.crossing;
   double step = 0.0;
   for (const PlanStage& stage : stages) {
-    const double exposed = std::max(0.0, stage.all_reduce * task.micro_batches - stage.backward);
-    step = std::max(step, around - filling(stage) + stage.busy() * task.micro_batches + exposed);
-    step = std::max(step, around - stage.crossing + stage.transfer * task.micro_batches);
+    const double all_reduce = exposed(task, stage, stage.all_reduce * task.micro_batches);
+    step = std::max(step, around - filling(stage) + stage.busy() * task.micro_batches + all_reduce);
+    step = std::max(step, around - stage.crossing + stage.transfer * task.micro_batches / stage.links);
   }
   return step;
 }
@@ -56,6 +85,8 @@ Plan assemble(const PlanTask& task, const PlanCosts& costs, const PlanParts& par
     const auto& cut = parts.cuts[i];
     plan.stages[i].transfer = costs.transfer(cut.level, cut.before_layer, cut.multiplicity);
     plan.stages[i].crossing = costs.crossing(cut.level, cut.before_layer);
+    const int fewer = std::min(plan.stages[i].replicas(), plan.stages[i + 1].replicas());
+    if (cut.level == 0) plan.stages[i].links = fewer / cut.multiplicity;
   }
   for (const auto& all_reduce : parts.all_reduces) {
     const auto ring = costs.ring(all_reduce.level, all_reduce.components, all_reduce.multiplicity);

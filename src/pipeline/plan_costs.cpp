@@ -119,13 +119,13 @@ void PlanCosts::sums(const Seat& seat, Sums& out) const {
 PlanCosts::Ring PlanCosts::ring(int level, int components, int multiplicity) const {
   if (components == 1) return {};
   const MachineLevel& link = levels_[level];
-  const double rounds = 2.0 * (components - 1);
+  const double others = 2.0 * (components - 1);
   const double often = updates(multiplicity);
-  if (rule_ == SyncRule::paper) return {.per_byte = often * rounds * 8.0 / link.bandwidth};
-  // A rank of a ring sends and receives at once.
+  if (rule_ == SyncRule::paper) return {.per_byte = often * others * 8.0 / link.bandwidth};
+  // A rank sends and receives at once.
   const double ways = link.duplex ? 1.0 : 2.0;
-  return {.per_byte = often * ways * rounds / components * 8.0 / link.bandwidth,
-          .fixed = often * ways * rounds * link.latency};
+  return {.per_byte = often * ways * others / components * 8.0 / link.bandwidth,
+          .fixed = often * 2.0 * link.latency};
 }
 
 double PlanCosts::transfer(int level, int cut, int multiplicity) const {

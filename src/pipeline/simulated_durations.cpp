@@ -10,18 +10,24 @@ bool computes(ActionKind kind) {
 }
 
 Durations::Durations(const Schedule& schedule, const SimulationCosts& costs, const Machine& machine)
-    : schedule_(schedule), costs_(costs), update_(schedule.ranks.size()) {
-  for (int rank = 0; rank < schedule.stages; ++rank) slowness_.push_back(1.0 / machine.speed_of(rank));
-  for (int stage = 0; stage < schedule.virtual_stages(); ++stage) {
-    double& update = update_[stage % schedule.stages];
-    update += costs.stages[stage].update;
-    if (stage > 0) update += costs.boundaries[stage - 1].update;
-    if (stage + 1 < schedule.virtual_stages()) update += costs.boundaries[stage].update;
+    : stages_(schedule.stages), costs_(costs), update_(schedule.ranks.size()) {
+  const Placement placement = schedule.placement();
+  for (int stage = 0; stage < stages_; ++stage) {
+    stage_of_.insert(stage_of_.end(), placement.replicas_of(stage), stage);
+  }
+  for (std::size_t rank = 0; rank < schedule.ranks.size(); ++rank) {
+    slowness_.push_back(1.0 / machine.speed_of(static_cast<int>(rank)));
+    for (int chunk = 0; chunk < schedule.chunks; ++chunk) {
+      const int stage = virtual_stage(static_cast<int>(rank), chunk);
+      update_[rank] += costs.stages[stage].update;
+      if (stage > 0) update_[rank] += costs.boundaries[stage - 1].update;
+      if (stage + 1 < schedule.virtual_stages()) update_[rank] += costs.boundaries[stage].update;
+    }
   }
 }
 
 double Durations::on_rank_of_speed_1(int rank, const Action& action) const {
-  const StageCosts& stage = costs_.stages[schedule_.virtual_stage(rank, action.chunk)];
+  const StageCosts& stage = costs_.stages[virtual_stage(rank, action.chunk)];
   switch (action.kind) {
     case forward:
       return stage.forward;

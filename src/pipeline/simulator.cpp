@@ -3,23 +3,23 @@
 #include "strait/core/error.hpp"
 
 #include "simulated_durations.hpp"
-#include "simulated_wires.hpp"
+#include "simulated_sums.hpp"
+#include "simulated_traffic.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
-#include <queue>
 #include <utility>
 
 namespace strait::pipeline {
 namespace {
 
 using enum ActionKind;
-using simulator_detail::Channel;
 using simulator_detail::Durations;
-using simulator_detail::Way;
-using simulator_detail::Wire;
-using simulator_detail::Wires;
+using simulator_detail::Event;
+using simulator_detail::EventKind;
+using simulator_detail::Events;
+using simulator_detail::Sums;
+using simulator_detail::Traffic;
 
 class Engine {
  public:
@@ -28,9 +28,10 @@ class Engine {
         machine_(machine),
         keep_actions_(keep_actions),
         durations_(schedule, costs, machine),
-        wires_(schedule, costs, machine),
+        traffic_(schedule, costs, machine, events_),
+        sums_(schedule, costs, machine, events_),
         ranks_(schedule.ranks.size()) {
-    ensure(machine.ranks() >= schedule.stages, "every rank of a schedule is on the machine");
+    ensure(machine.ranks() >= ranks(), "every rank of a schedule is on the machine");
     out_.ranks.resize(ranks_.size());
     if (keep_actions) {
       for (std::size_t rank = 0; rank < ranks_.size(); ++rank) {
@@ -42,49 +43,24 @@ class Engine {
   Simulation run() {
     for (int rank = 0; rank < ranks(); ++rank) advance(rank);
     while (!events_.empty()) {
-      const Event event = events_.top();
-      events_.pop();
-      if (is_outdated(event)) continue;
-      now_ = event.time;
-      switch (event.kind) {
-        case Kind::rank_done:
-          complete(event.subject);
-          advance(event.subject);
-          break;
-        case Kind::message_left:
-          message_left(event.subject);
-          break;
-        case Kind::message_arrived:
-          ++wires_.channels[event.subject].arrived;
-          advance(wires_.channels[event.subject].to);
-          break;
-      }
+      const Event event = events_.take();
+      if (traffic_.is_outdated(event)) continue;
+      events_.begin(event);
+      happen(event);
     }
     for (int rank = 0; rank < ranks(); ++rank) ensure(finished(rank), "a proven schedule comes to its end");
-    out_.seconds = now_;
-    out_.links = std::move(wires_.links);
+    out_.seconds = events_.now();
+    out_.links = traffic_.take_links();
+    out_.links.insert(out_.links.end(), sums_.links().begin(), sums_.links().end());
     return std::move(out_);
   }
 
  private:
-  enum class Kind { rank_done, message_left, message_arrived };
-
-  struct Event {
-    double time;
-    std::int64_t number;  ///< in the order in which they were planned
-    Kind kind;
-    int subject;  ///< rank, or channel
-
-    bool operator>(const Event& other) const {
-      return time != other.time ? time > other.time : number > other.number;
-    }
-  };
-
   struct Rank {
     std::size_t next = 0;
     bool busy = false;     ///< until its event
     bool entered = false;  ///< the action at hand, at `start`
-    bool joined = false;   ///< its part of the reduction at hand is given
+    bool joined = false;   ///< its part of the exchange at hand is given
     double start = 0.0;
     double waited = 0.0;
   };
@@ -93,8 +69,32 @@ class Engine {
   bool finished(int rank) const { return ranks_[rank].next == schedule_.ranks[rank].size(); }
   const Action& current(int rank) const { return schedule_.ranks[rank][ranks_[rank].next]; }
 
-  void plan(double after, Kind kind, int subject) {
-    events_.push({.time = now_ + after, .number = planned_++, .kind = kind, .subject = subject});
+  void happen(const Event& event) {
+    switch (event.kind) {
+      case EventKind::rank_done:
+        complete(event.subject);
+        advance(event.subject);
+        break;
+      case EventKind::message_left:
+        advance(traffic_.left(event.subject));
+        break;
+      case EventKind::message_arrived:
+        advance(traffic_.arrived(event.subject));
+        break;
+      case EventKind::part_given:
+        sums_.given(event.subject);
+        break;
+      case EventKind::part_summed:
+        if (const auto stage = sums_.summed(event.subject)) advance_stage(*stage);
+        break;
+    }
+  }
+
+  void advance_stage(int stage) {
+    const Placement placement = schedule_.placement();
+    for (int replica = 0; replica < placement.replicas_of(stage); ++replica) {
+      advance(placement.rank_of(stage, replica));
+    }
   }
 
   /// Runs the rank's actions until one takes time or has to wait.
@@ -103,54 +103,39 @@ class Engine {
     while (!state.busy && !finished(rank)) {
       if (!state.entered) {
         state.entered = true;
-        state.start = now_;
+        state.start = events_.now();
       }
       const Action& action = current(rank);
       if (action.kind == norm_reduce || action.kind == loss_reduce) return meet(rank);
       if (!may_begin(rank, action)) return;
-      state.waited = now_ - state.start;
+      state.waited = events_.now() - state.start;
       const double seconds = durations_.of(rank, action);
       SimulatedRank& totals = out_.ranks[rank];
       (simulator_detail::computes(action.kind) ? totals.compute : totals.codec) += seconds;
+      sums_.compute(rank, action, seconds, durations_.slowness(rank));
       if (seconds > 0.0) {
         state.busy = true;
-        return plan(seconds, Kind::rank_done, rank);
+        events_.plan(seconds, EventKind::rank_done, rank);
+        return;
       }
       complete(rank);
     }
   }
 
-  bool sends(int rank, const Action& action) const {
-    return is_send(action.kind) || sends_sync(action, schedule_.virtual_stage(rank, action.chunk));
-  }
-
-  /// Takes the buffer of a message that leaves; false where the action has to wait.
+  /// False where the action has to wait.
   bool may_begin(int rank, const Action& action) {
-    if (action.kind == tied_reduce) return exchange_tied(rank);
-    if (!is_message(action.kind)) return true;
-    Channel& channel = wires_.channels[wires_.of(action)];
-    if (!channel.used()) return true;
-    if (!sends(rank, action)) return channel.arrived > 0;
-    if (channel.out_free == 0) return false;
-    --channel.out_free;
-    return true;
-  }
-
-  static bool is_message(ActionKind kind) {
-    return is_send(kind) || is_receive(kind) || kind == codec_sync_up || kind == codec_sync_down;
-  }
-
-  /// True once both copies' gradients have crossed.
-  bool exchange_tied(int rank) {
-    Channel& mine = wires_.channels[wires_.tied_to(rank)];
-    Channel& theirs = wires_.channels[wires_.tied_from(rank)];
-    if (!mine.used()) return true;
-    if (!ranks_[rank].joined) {
-      ranks_[rank].joined = true;
-      --mine.out_free;
-      post(wires_.tied_to(rank));
+    switch (action.kind) {
+      case begin_all_reduce:
+        sums_.begin(rank, action.chunk);
+        return true;
+      case all_reduce:
+        return sums_.all_reduce(rank, action.chunk);
+      case tied_reduce:
+        if (!std::exchange(ranks_[rank].joined, true)) traffic_.send_tied(rank, ranks_[rank].next);
+        return traffic_.tied_crossed(rank, ranks_[rank].next);
+      default:
+        return traffic_.may_begin(schedule_.ranks[rank], rank, ranks_[rank].next);
     }
-    return theirs.arrived > 0 && mine.out_free > 0;
   }
 
   /// Ends the action at hand, with what others have waited for.
@@ -158,100 +143,19 @@ class Engine {
     Rank& state = ranks_[rank];
     const Action& action = current(rank);
     if (keep_actions_) {
-      out_.ranks[rank].actions.push_back({.start = state.start, .waited = state.waited, .end = now_});
+      out_.ranks[rank].actions.push_back(
+          {.start = state.start, .waited = state.waited, .end = events_.now()});
     }
-    if (action.kind == step) out_.ranks[rank].updates.push_back(now_);
+    if (action.kind == step) out_.ranks[rank].updates.push_back(events_.now());
     state.busy = state.entered = state.joined = false;
-    ++state.next;
-    if (action.kind == tied_reduce) {
-      Channel& theirs = wires_.channels[wires_.tied_from(rank)];
-      if (theirs.used()) --theirs.arrived, ++theirs.in_free;
-      return;
+    const std::size_t index = state.next++;
+    if (action.kind == all_reduce) {
+      sums_.complete(rank, action.chunk);
+    } else if (action.kind == tied_reduce) {
+      traffic_.complete_tied(rank, index);
+    } else {
+      traffic_.complete(rank, index);
     }
-    if (!is_message(action.kind)) return;
-    const int index = wires_.of(action);
-    Channel& channel = wires_.channels[index];
-    if (!channel.used()) return;
-    if (sends(rank, action)) return post(index);
-    --channel.arrived;
-    ++channel.in_free;
-    offer(index);
-  }
-
-  void post(int index) {
-    ++wires_.channels[index].posted;
-    offer(index);
-  }
-
-  /// Queues the channel's oldest message at its wire once a buffer waits for it at the other end.
-  void offer(int index) {
-    Channel& channel = wires_.channels[index];
-    if (!channel.ready()) return;
-    --channel.posted;
-    --channel.in_free;
-    Wire& wire = wires_.wires[channel.wire];
-    Way& way = wire.ways[channel.way];
-    way.next.push_back(index);
-    if (way.carries < 0) share_anew(wire, way, [&] { carry(way); });
-  }
-
-  /// Puts the next message on its way.
-  void carry(Way& way) {
-    way.carries = way.next.front();
-    way.next.pop_front();
-    way.bytes_left = wires_.channels[way.carries].bytes;
-    way.since = now_;
-  }
-
-  /// Lets `change` start or end a message on one way, and plans anew when those that it concerns will have
-  /// left.
-  template <class Change>
-  void share_anew(Wire& wire, Way& changed, Change change) {
-    const auto concerned = [&](const Way& way) {
-      return way.carries >= 0 && (!wire.duplex || &way == &changed);
-    };
-    const double before = slowness(wire);
-    for (Way& way : wire.ways) {
-      if (!concerned(way)) continue;
-      if (before > 0.0) way.bytes_left -= std::min(way.bytes_left, (now_ - way.since) / before);
-      way.since = now_;
-    }
-    change();
-    const double after = slowness(wire);
-    for (Way& way : wire.ways) {
-      if (!concerned(way)) continue;
-      way.event = planned_;
-      plan(way.bytes_left * after, Kind::message_left, way.carries);
-    }
-  }
-
-  /// Seconds of a byte on either way.
-  static double slowness(const Wire& wire) {
-    const bool both = wire.ways[0].carries >= 0 && wire.ways[1].carries >= 0;
-    return wire.seconds_per_byte * (both && !wire.duplex ? 2.0 : 1.0);
-  }
-
-  /// Whether the speed of the message has changed since.
-  bool is_outdated(const Event& event) const {
-    if (event.kind != Kind::message_left) return false;
-    const Channel& channel = wires_.channels[event.subject];
-    return wires_.wires[channel.wire].ways[channel.way].event != event.number;
-  }
-
-  void message_left(int index) {
-    Channel& channel = wires_.channels[index];
-    Wire& wire = wires_.wires[channel.wire];
-    Way& way = wire.ways[channel.way];
-    SimulatedLink& link = wires_.links[way.link];
-    link.bytes += channel.bytes;
-    link.seconds += channel.bytes * wire.seconds_per_byte;
-    ++channel.out_free;
-    plan(wire.latency, Kind::message_arrived, index);
-    share_anew(wire, way, [&] {
-      way.carries = -1;
-      if (!way.next.empty()) carry(way);
-    });
-    advance(channel.from);
   }
 
   /// Lets all ranks pass a reduction when the last has come to it: a tree of messages without length, up and
@@ -265,20 +169,19 @@ class Engine {
     for (int each = 0; each < ranks(); ++each) {
       Rank& state = ranks_[each];
       state.busy = true;
-      state.waited = now_ + seconds - state.start;
-      plan(seconds, Kind::rank_done, each);
+      state.waited = events_.now() + seconds - state.start;
+      events_.plan(seconds, EventKind::rank_done, each);
     }
   }
 
   const Schedule& schedule_;
   const Machine& machine_;
   const bool keep_actions_;
+  Events events_;
   Durations durations_;
-  Wires wires_;
+  Traffic traffic_;
+  Sums sums_;
   std::vector<Rank> ranks_;
-  std::priority_queue<Event, std::vector<Event>, std::greater<Event>> events_;
-  std::int64_t planned_ = 0;
-  double now_ = 0.0;
   int meeting_ = 0;  ///< ranks in the reduction at hand
   Simulation out_;
 };

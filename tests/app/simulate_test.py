@@ -47,6 +47,24 @@ class Simulate(StraitTestCase):
                 self.succeed("--trace", self.folder / "measured.json", "--output", self.folder / schedule, *sets)
                 self.assertEqual(self.trace("simulated.json"), self.trace("measured.json"))
 
+    def test_traces_of_replicas_too(self):
+        sets = self.sets(pipeline__replicas="[2,1]")
+        self.succeed("--dry-run", "--trace", self.folder / "simulated.json", *sets, ranks=1, deck=self.deck())
+        self.succeed("--trace", self.folder / "measured.json", *sets, ranks=3, deck=self.deck())
+        self.assertEqual(self.trace("simulated.json"), self.trace("measured.json"))
+
+    def test_replicas_share_the_micro_batches_and_add_up(self):
+        def one_stage(bandwidth, replicas):
+            row, = self.rows("--bandwidth", bandwidth, *self.sets(pipeline__stages=1, pipeline__replicas=replicas))
+            return row
+        alone, two = one_stage(1e18, 1), one_stage(1e18, 2)
+        self.assertEqual((two["stages"], two["ranks"]), ("1", "2"))
+        self.assertAlmostEqual(float(two["seconds_per_step"]) / float(alone["seconds_per_step"]), 0.5, places=3)
+        # Each of two ranks sends half of the gradients, and the other half's sum.
+        parameters = 2 * 64 * 16 + 3 * (4 * 16 * 16 + 3 * 16 * 32 + 2 * 16) + 16
+        self.assertEqual(two["bytes_per_step"], str(2 * 4 * parameters))
+        self.assertGreaterEqual(float(one_stage(1e6, 2)["seconds_per_step"]), 4 * parameters * 8 / 1e6)
+
     def test_narrower_links_are_slower(self):
         rows = self.rows("--bandwidth", 1e6, 1e8, 1e15, *self.sets(pipeline__schedule="gpipe"))
         self.assertEqual([float(row["bandwidth"]) for row in rows], [1e6, 1e8, 1e15])
@@ -77,6 +95,13 @@ class Simulate(StraitTestCase):
         self.succeed(self.deck(), "--output", profile, *codec, deck="profile", ranks=2)
         row, = self.rows("--profile", profile, *codec, "--bandwidth", 1e9)
         self.assertGreater(float(row["seconds_per_step"]), 0.0)
+        # Synchronised more rarely with fewer micro-batches to a step, whatever those of the profile's steps were.
+        step = self.sets(pipeline__schedule="pipedream", training__sequences_per_step=2)
+        own = self.folder / "own.h5"
+        self.succeed(self.deck(), "--output", own, *codec, *step, deck="profile", ranks=2)
+        fitted, = self.rows("--profile", profile, *codec, *step, "--bandwidth", 1e9)
+        wanted, = self.rows("--profile", own, *codec, *step, "--bandwidth", 1e9)
+        self.assertEqual(fitted["bytes_per_step"], wanted["bytes_per_step"])
         for words, sets in ((["profile of 3 layers"], self.sets(model__layers=4)),
                             (["micro-batches of 2 sequences"], self.sets(training__micro_batch=1)),
                             (["codec.rank = 4"], self.sets(codec__name="mapl", codec__rank=8))):

@@ -87,7 +87,8 @@ TEST(Planner, PricesByHand) {
   const Plan one = cut_layers(task, {2});
   EXPECT_DOUBLE_EQ(one.stages[0].busy(), 4.0);
   EXPECT_DOUBLE_EQ(one.stages[0].all_reduce, (3.0 + 2 * 0.125) / 4);  // 2 (m - 1) / m of 3 GB at 1 GB/s
-  EXPECT_NEAR(one.seconds_per_step, 4 * 4.0, 1e-12);                  // hidden behind the last backward
+  // The second layer's third of the all-reduce hides behind the first one's backward.
+  EXPECT_NEAR(one.seconds_per_step, 4 * 4.0 + 3.25 * 2 / 3, 1e-12);
   EXPECT_DOUBLE_EQ(make_plan(task).seconds_per_micro_batch, 4.0);
 
   task.schedule = "pipedream";

@@ -151,8 +151,9 @@ class PlanPricer {
   void all_reduce(const pipeline::MachineLevel& link, int m, int copies, const PlanTree& inside) {
     double weights = 0;
     for (int i = inside.first; i < inside.last; ++i) weights += task_.layers[i].parameter_bytes;
-    double seconds = 2.0 * (m - 1) / m * 8 * weights / link.bandwidth + 2 * (m - 1) * link.latency;
+    double seconds = 2.0 * (m - 1) / m * 8 * weights / link.bandwidth;
     if (!link.duplex) seconds *= 2;
+    seconds += 2 * link.latency;
     if (paper()) seconds = 2.0 * (m - 1) * 8 * weights / link.bandwidth;
     busy(seconds * updates(copies * m));
   }

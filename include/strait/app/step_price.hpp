@@ -15,10 +15,15 @@ namespace strait::app {
 
 struct StepPrice {
   pipeline::Schedule schedule;
+  std::int64_t steps = 1;  ///< that the schedule has
   pipeline::SimulationCosts costs;
   pipeline::LinkProfile link;  ///< as measured; without bandwidth where nothing was
   std::string source;          ///< "profile FILE", or how it was estimated
 };
+
+/// Of a step of the schedule, once the pipeline has filled. A stage of an asynchronous one may update its
+/// weights several times in a step.
+double seconds_per_step(const StepPrice& price, const pipeline::Simulation& simulation);
 
 /// From the file `line.simulation.profile`. Refuses a profile of another model, micro-batch or codec. Without
 /// one, from FLOPs at `line.simulation.rate`, with the codec's largest messages; codecs and updates take no

@@ -191,6 +191,8 @@ class Codec {
   void set_diagnostics_interval(std::int64_t steps) { diagnostics_interval_ = steps; }
 
   virtual MessageBounds bounds(const BoundaryShape&) const = 0;
+  /// Steps from one exchange of sync_up and sync_down messages to the next, where there are any.
+  virtual std::int64_t sync_interval(const BoundaryShape&) const { return 1; }
   /// What an end takes, without building it: adds to `layout` what its add_parameters would, and returns the
   /// state_bytes() that it begins with.
   virtual std::int64_t bytes_needed(Side, const BoundaryShape&, model::ParameterLayout& /*layout*/) const {

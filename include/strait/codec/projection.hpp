@@ -68,6 +68,9 @@ class ProjectionCodec : public Codec<T> {
 
   std::vector<Diagnostic> diagnostics() const override;
   MessageBounds bounds(const BoundaryShape& shape) const override;
+  std::int64_t sync_interval(const BoundaryShape& shape) const override {
+    return projector_interval(options_, shape, sizeof(T));
+  }
   std::int64_t bytes_needed(Side side, const BoundaryShape& shape,
                             model::ParameterLayout& layout) const override;
   std::vector<std::int64_t> sums_needed(Side side, const BoundaryShape& shape) const override;

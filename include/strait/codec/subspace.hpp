@@ -17,6 +17,8 @@
 
 #include "strait/codec/wire.hpp"
 
+#include <algorithm>
+
 namespace strait::codec {
 
 struct SubspaceOptions {
@@ -43,6 +45,9 @@ class SubspaceCodec : public Codec<T> {
 
   std::vector<Diagnostic> diagnostics() const override;
   MessageBounds bounds(const BoundaryShape& shape) const override;
+  std::int64_t sync_interval(const BoundaryShape&) const override {
+    return std::max<std::int64_t>(1, options_.grassmann_interval);
+  }
   std::int64_t bytes_needed(Side, const BoundaryShape&, model::ParameterLayout& layout) const override;
   std::unique_ptr<Sender<T>> sender(const ExecutionSpace&, const BoundaryShape&) const override;
   std::unique_ptr<Receiver<T>> receiver(const ExecutionSpace&, const BoundaryShape&) const override;

@@ -15,6 +15,9 @@ struct GradientPart {
   int layer = -1;
 };
 
+/// Layers of a part, of a stage with so many.
+int layers_of_part(int layers);
+
 /// At most 10, which cover the vector once: runs of layers, the last ones with the head, then all else.
 std::vector<GradientPart> gradient_parts(const model::ParameterLayout& layout, const model::StageSpan& span);
 

@@ -67,6 +67,7 @@ struct PlanStage {
   double backward = 0.0;         ///< of these, of the backward
   double backward_weight = 0.0;  ///< of these, what schedule zb-h1 moves
   double crossing = 0.0;         ///< seconds of one micro-batch over the boundary behind it, there and back
+  int links = 1;                 ///< over which its micro-batches cross that boundary
   int in_flight = 1;             ///< micro-batches per replica
   int versions = 1;              ///< copies of the weights
   double memory_bytes = 0.0;

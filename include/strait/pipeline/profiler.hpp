@@ -43,6 +43,13 @@ template <class T>
 BoundaryProfile measure_boundary(const ExecutionSpace& exec, const PipelineSetup& setup,
                                  const codec::Codec<T>& codec, const Effort& effort);
 
+/// Of a profile whose steps had `micro_batches` micro-batches: makes the bytes of synchronisation those of a
+/// step of `setup`, whose projectors may be updated more often or more rarely. What travels inside messages
+/// joins their bytes.
+template <class T>
+void fit_synchronisation(const PipelineSetup& setup, const codec::Codec<T>& codec, int micro_batches,
+                         Profile& profile);
+
 /// One message size of a ping-pong.
 struct LinkSample {
   std::int64_t bytes = 0;

@@ -5,16 +5,30 @@
 // The rules are those of the program. A rank runs its list in order. It encodes into one of the buffers of a
 // channel and goes on at once; messages move while ranks compute. A message leaves once a buffer at its
 // receiver is free and nothing older goes its way; it occupies the link for bytes / bandwidth and arrives a
-// latency later. Each pair of ranks has a link of its own. One that is not duplex halves its bandwidth while
-// messages go both ways, as two streams of TCP do.
+// latency later. Two stages have as many links as the one with fewer ranks has of them (of groups of the
+// level below, where they meet above the lowest level of the machine). One that is not duplex halves its
+// bandwidth while messages go both ways, as two streams of TCP do.
+//
+// What the replicas of a stage add up crosses links of its own, part by part, as soon as all of them have
+// computed a part: see docs/simulation.md.
 
 #include "strait/pipeline/machine.hpp"
 #include "strait/pipeline/schedule.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace strait::pipeline {
+
+/// Of what the replicas of a stage add up: a part that is complete before others.
+struct ReplicaPart {
+  double bytes = 0.0;
+  /// Seconds of the last backward, or of the last weights' half of one, that are left on a rank of speed 1
+  /// once the part is complete. None: it goes out with the wait for all parts.
+  std::optional<double> left_of_backward = {};
+  std::optional<double> left_of_weights = {};
+};
 
 /// Of a virtual stage on a rank of speed 1, in seconds: per micro-batch, and one update.
 struct StageCosts {
@@ -22,6 +36,7 @@ struct StageCosts {
   double backward_input = 0.0;
   double backward_weight = 0.0;
   double update = 0.0;
+  std::vector<ReplicaPart> sums = {};  ///< where it has replicas: in the order in which they go out
 };
 
 /// Of a boundary: seconds of its ends on a rank of speed 1, and bytes, per micro-batch; of `update` and
@@ -62,8 +77,8 @@ struct SimulatedRank {
 
 /// One direction of a link.
 struct SimulatedLink {
-  int from = 0;
-  int to = 0;
+  int from = 0;  ///< a rank on either side
+  int to = 0;    ///< -1: the other replicas of the stage
   double bytes = 0.0;
   double seconds = 0.0;  ///< of use by this direction
 };

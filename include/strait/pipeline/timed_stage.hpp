@@ -24,11 +24,14 @@ class TimedStage : public model::Stage<T> {
   void backward_weight(int slot) override;
 
  private:
-  /// Waits for each of these, one after the other.
-  void wait(const std::vector<double>& seconds) const;
+  enum class Pass { forward, backward, weights };
+  /// Waits for each of these, one after the other in the order of the pass, and lets others have the
+  /// processor where a stage that computes does.
+  void wait(const std::vector<double>& seconds, Pass pass) const;
 
   std::function<void()> between_layers_;
-  std::vector<double> forward_, backward_input_, backward_weight_;  ///< in the order of the layers
+  bool embeds_, has_head_;
+  std::vector<double> forward_, backward_input_, backward_weight_, backward_;  ///< in the order of the layers
 };
 
 extern template class TimedStage<float>;
