@@ -155,8 +155,9 @@ void save_model(const ExecutionSpace& exec, MPI_Comm communicator, const std::st
         group.write("seed", &state.seed, {});
       }
       for (auto& executor : executors) {
-        if (executor->replica() > 0) continue;  // it holds what the first does
-        for (auto& unit : executor->units()) save_unit(exec, root, unit);
+        if (executor->replica() == 0) {  // the others hold the same, but for micro-batches in flight
+          for (auto& unit : executor->units()) save_unit(exec, root, unit);
+        }
         if (executor->asynchronous()) pipeline::save_in_flight(*executor, root.require_group("pipeline"));
       }
       file.close();

@@ -2,7 +2,9 @@
 
 #include "strait/app/plan_task.hpp"
 #include "strait/data/tokenizer.hpp"
-#include "strait/pipeline/schedule.hpp"
+#include "strait/pipeline/asynchronous.hpp"
+
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -22,21 +24,31 @@ void check_asynchronous(const Deck& deck, const Settings& settings) {
             "be updated from gradients of different ages",
             pipeline.schedule));
   }
-  if (pipeline.schedule == "pipedream" && training.micro_batches() != 1) {
+  const auto reject = [&](const std::string& expected) {
     deck.table("training")
         .reject("sequences_per_step",
-                fmt::format("is {}, expected micro_batch = {} with pipeline.schedule = "
-                            "\"pipedream\", which updates the weights after every micro-batch",
-                            training.sequences_per_step, training.micro_batch));
+                fmt::format("is {}, expected {}", training.sequences_per_step, expected));
+  };
+  const std::string shape =
+      pipeline.replicas.empty() ? "" : fmt::format(" and replicas {}", fmt::join(pipeline.replicas, "-"));
+  const int whole = pipeline::pipedream_micro_batches(pipeline.replicas);
+  if (pipeline.schedule == "pipedream" && training.micro_batches() != whole) {
+    reject(whole == 1
+               ? fmt::format("micro_batch = {} with pipeline.schedule = \"pipedream\", which updates the "
+                             "weights after every micro-batch",
+                             training.micro_batch)
+               : fmt::format("{} x micro_batch = {} with pipeline.schedule = \"pipedream\"{}: the fewest "
+                             "micro-batches that are whole updates of every stage",
+                             whole, whole * training.micro_batch, shape));
   }
-  if (pipeline.schedule == "2bw" && training.micro_batches() < pipeline.stages) {
-    deck.table("training")
-        .reject("sequences_per_step",
-                fmt::format(
-                    "is {}, {} micro-batches, expected at least {} of {} sequences, as many as stages, with "
-                    "pipeline.schedule = \"2bw\"",
-                    training.sequences_per_step, training.micro_batches(), pipeline.stages,
-                    training.micro_batch));
+  if (pipeline.schedule != "2bw") return;
+  const int least = pipeline.placement().ranks();
+  if (training.micro_batches() < least || training.micro_batches() % whole != 0) {
+    const std::string multiple = whole == 1 ? "" : fmt::format(" and a multiple of {}", whole);
+    reject(
+        fmt::format("at least {} micro-batches of {} sequences, as many as ranks,{} with "
+                    "pipeline.schedule = \"2bw\"{}",
+                    least, training.micro_batch, multiple, shape));
   }
 }
 

@@ -5,6 +5,7 @@
 #include "strait/app/diagnostics.hpp"
 #include "strait/app/model_file.hpp"
 #include "strait/app/output_folder.hpp"
+#include "strait/app/replica_check.hpp"
 #include "strait/app/report.hpp"
 #include "strait/app/restart.hpp"
 #include "strait/app/signals.hpp"
@@ -149,6 +150,9 @@ void Trainer<T>::train_step() {
   info.learning_rate = settings_.optimizer.rate_at(step_, settings_.run.steps);
   info.learning_rate_fraction =
       settings_.optimizer.learning_rate > 0.0 ? info.learning_rate / settings_.optimizer.learning_rate : 0.0;
+  info.rate_of_update = [this, step = step_](int update, int updates) {
+    return settings_.optimizer.rate_at(step, settings_.run.steps, update, updates);
+  };
   info.trace =
       (step_ - first_step_) % settings_.output.trace_interval == settings_.output.trace_interval - 1 ||
       step_ + 1 == settings_.run.steps;
@@ -212,6 +216,7 @@ void Trainer<T>::validate() {
   const bool exact = codec_.is_exact() || settings_.pipeline.stages == 1;
   const double loss = evaluate(pipeline::Crossing::encoded);
   const double without_codec = exact ? loss : evaluate(pipeline::Crossing::exact);
+  agree_on_replicas();
   agree(communicator_, [&] {
     if (feed_->error()) throw *feed_->error();
     if (is_root()) {
@@ -228,11 +233,18 @@ void Trainer<T>::validate() {
   if (is_root()) print_validation(step_, loss, exact ? std::nullopt : std::optional(without_codec));
 }
 
+/// Their comparison is collective: it comes before anything can fail on one rank alone.
+template <class T>
+void Trainer<T>::agree_on_replicas() {
+  agree(communicator_, [&] { check_replicas<T>(exec_, communicator_, *pipeline_, step_); });
+}
+
 template <class T>
 void Trainer<T>::write_checkpoint() {
   if (checkpointed_ == step_) return;
   write_metrics();  // which settles the pipeline
   const Stopwatch watch;
+  agree_on_replicas();
   std::optional<PendingCheckpoint> pending;
   agree(communicator_, [&] {
     if (is_root()) pending.emplace(store_.begin(step_));

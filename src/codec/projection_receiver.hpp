@@ -24,7 +24,9 @@ class ProjectionReceiver : public Receiver<T> {
 
   void decode(const ExecutionSpace&, const Context&, const Message&, const Matrix<T>& x) override;
   void encode_gradient(const ExecutionSpace&, const Context&, ConstMatrix<T> dx, Message&) override;
-  void update(const ExecutionSpace& exec, const UpdateInfo&) override { gradients_.update(exec); }
+  void update(const ExecutionSpace& exec, const UpdateInfo& info) override {
+    if (info.ends_step) gradients_.update(exec);
+  }
   void send_sync_up(const ExecutionSpace&, Message&) override;
   void receive_sync_down(const ExecutionSpace&, const Message&) override;
   std::vector<Vector<T>> sums(const ExecutionSpace&) override;

@@ -141,6 +141,7 @@ Matrix<T> ProjectionSender<T>::take_gradient(const ExecutionSpace& exec) {
 
 template <class T>
 void ProjectionSender<T>::update(const ExecutionSpace& exec, const UpdateInfo& info) {
+  if (!info.ends_step) return;
   if (quantiser_) quantiser_->update(exec);
   if (!synchronises(info.step)) return;
   const Version& version =

@@ -1,27 +1,12 @@
 #include "published_codebook.hpp"
 
 #include "strait/io/tensor.hpp"
+#include "strait/kernels/checksum.hpp"
 
 #include <cstring>
 
 namespace strait::codec {
 namespace {
-
-/// Sum over all bytes of a mix of each with its place: the order of summation is of no account.
-std::uint64_t checksum_of(const ExecutionSpace& exec, const std::uint8_t* bytes, std::int64_t size) {
-  std::uint64_t sum = 0;
-  Kokkos::parallel_reduce(
-      "strait::codec::checksum", RangePolicy(exec, 0, size),
-      KOKKOS_LAMBDA(std::int64_t i, std::uint64_t & partial) {
-        // SplitMix64 (Steele, Lea & Flood 2014).
-        std::uint64_t z = (static_cast<std::uint64_t>(i) << 8 | bytes[i]) * 0x9E3779B97F4A7C15u;
-        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-        z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-        partial += z ^ z >> 31;
-      },
-      sum);
-  return sum;
-}
 
 constexpr const char* dataset = "published";
 
@@ -116,15 +101,15 @@ void PublishedCodebook<T>::advance(const ExecutionSpace& exec, const Vector<std:
                                    const RvqMessage& message) {
   constexpr std::uint64_t multiplier = 0xD1342543DE82EF95u;
   const std::int64_t size = round_offset(message, channel_.options.rounds) - round_offset(message, 0);
-  history_ = history_ * multiplier + checksum_of(exec, bytes.data() + message.codewords, size);
+  const ConstVector<std::uint8_t> codewords(bytes.data() + message.codewords, size);
+  history_ = history_ * multiplier + kernels::checksum<std::uint8_t>(exec, codewords);
   next_ = (message.turn.first + message.turn.count) % channel_.codebook.codewords;
   started_ = true;
 }
 
 template <class T>
 std::uint64_t PublishedCodebook<T>::checksum(const ExecutionSpace& exec) const {
-  return history_ + checksum_of(exec, reinterpret_cast<const std::uint8_t*>(codewords_.data()),
-                                static_cast<std::int64_t>(codewords_.size() * sizeof(T)));
+  return history_ + kernels::checksum<T>(exec, ConstVector<T>(codewords_.data(), codewords_.size()));
 }
 
 template <class T>

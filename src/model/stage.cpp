@@ -123,7 +123,7 @@ void Stage<T>::backward(int slot, const Vector<T>& weights, double loss_scale) {
     s.feed_forward_weight(slot, layer, weights);
     s.attention_input(slot, layer, weights);
     s.attention_weight(slot, layer, weights);
-    s.between_layers();
+    s.between_layers(layer);
   }
   s.token_table_weight(slot);
 }
@@ -137,7 +137,7 @@ void Stage<T>::backward_input(int slot, const Vector<T>& weights, double loss_sc
   for (int layer = s.span.layers() - 1; layer >= 0; --layer) {
     s.feed_forward_input(slot, layer, weights);
     s.attention_input(slot, layer, weights);
-    s.between_layers();
+    s.between_layers(layer);
   }
   s.weights_of_slot[slot] = weights;
 }
@@ -151,7 +151,7 @@ void Stage<T>::backward_weight(int slot) {
   for (int layer = s.span.layers() - 1; layer >= 0; --layer) {
     s.feed_forward_weight(slot, layer, weights);
     s.attention_weight(slot, layer, weights);
-    s.between_layers();
+    s.between_layers(layer);
   }
   s.token_table_weight(slot);
 }

@@ -83,7 +83,7 @@ void Stage<T>::Implementation::forward(int slot, const Vector<T>& flat) {
   const auto& a = activations.slots[slot];
   if (span.embeds) {
     kernels::embedding_forward<T>(exec, a.x[0], parameters.token_table(flat), ids[slot]);
-    between_layers();
+    between_layers(-1);
   }
   Matrix<T> branch;  // what the residual stream has not gained yet
   for (int layer = 0; layer < span.layers(); ++layer) {
@@ -92,7 +92,7 @@ void Stage<T>::Implementation::forward(int slot, const Vector<T>& flat) {
     feed_forward.forward(exec, a.x[layer + 1], block.feed_forward, parameters.feed_forward(flat, layer),
                          block.attention.x);
     branch = block.feed_forward.x;
-    between_layers();
+    between_layers(layer);
   }
   kernels::add<T>(exec, a.x.back(), branch);
 }
@@ -111,7 +111,7 @@ void Stage<T>::Implementation::begin_backward(int slot, const Vector<T>& flat, d
     head.backward(exec, loss, a.dx.back(), a.x.back(), targets[slot], parameters.head(flat),
                   parameters.head(gradients), loss_scale);
     add_loss(exec, loss_sum, loss);
-    between_layers();
+    between_layers(span.layers());
   } else if (options.split_backward) {
     kernels::copy<T>(exec, a.dx.back(), activations.output_gradient);
   }

@@ -30,8 +30,8 @@ struct Stage<T>::Implementation {
   void attention_weight(int slot, int layer, const Vector<T>& flat);
   void token_table_weight(int slot);
 
-  void between_layers() const {
-    if (options.between_layers) options.between_layers();
+  void between_layers(int layer) const {
+    if (options.between_layers) options.between_layers(layer);
   }
   std::int64_t tokens() const { return std::int64_t{options.sequences} * config.context; }
 

@@ -9,7 +9,7 @@ namespace strait::optim {
 template <class T>
 Delayed<T>::Delayed(std::unique_ptr<Optimizer<T>> optimizer, const OptimizerConfig& config,
                     const model::ParameterLayout& layout, const StageDelay& delay)
-    : optimizer_(std::move(optimizer)), config_(config), delay_(delay.updates) {
+    : optimizer_(std::move(optimizer)), config_(config), delay_(delay) {
   if (compensates(config, delay)) {
     compensated_ = Vector<T>(Kokkos::view_alloc(Kokkos::WithoutInitializing, "strait::optim::compensated"),
                              layout.size());
@@ -20,7 +20,7 @@ template <class T>
 void Delayed<T>::update(const ExecutionSpace& exec, const Vector<T>& weights, ConstVector<T> gradients,
                         const UpdateInfo& info, ConstVector<T> then) {
   UpdateInfo own = info;
-  own.learning_rate *= config_.delay_factor(delay_, info.step);
+  own.learning_rate *= config_.delay_factor(delay_.updates, info.step / delay_.updates_per_step);
   if (compensated_.size() == 0) {
     optimizer_->update(exec, weights, gradients, own, then);
     return;

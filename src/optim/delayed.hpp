@@ -45,7 +45,7 @@ class Delayed : public Optimizer<T> {
 
   std::unique_ptr<Optimizer<T>> optimizer_;
   OptimizerConfig config_;
-  double delay_;
+  StageDelay delay_;
   Vector<T> compensated_;  ///< gradients; empty without compensation
 };
 

@@ -142,14 +142,12 @@ OptimizerConfig OptimizerConfig::from_deck(Table table) {
   return config;
 }
 
-double OptimizerConfig::rate_at(std::int64_t step, std::int64_t steps) const {
-  if (step < warmup_steps) {
-    return learning_rate * static_cast<double>(step + 1) / static_cast<double>(warmup_steps);
-  }
+double OptimizerConfig::rate_at(std::int64_t step, std::int64_t steps, int update, int updates) const {
+  const std::int64_t at = step * updates + update, warmup = warmup_steps * updates;
+  if (at < warmup) return learning_rate * static_cast<double>(at + 1) / static_cast<double>(warmup);
   if (decay == "constant") return learning_rate;
-  const auto decay_steps = std::max<std::int64_t>(steps - 1 - warmup_steps, 1);
-  const double progress =
-      std::min(1.0, static_cast<double>(step - warmup_steps) / static_cast<double>(decay_steps));
+  const auto decaying = std::max<std::int64_t>(steps * updates - 1 - warmup, 1);
+  const double progress = std::min(1.0, static_cast<double>(at - warmup) / static_cast<double>(decaying));
   const double remaining =
       decay == "cosine" ? 0.5 * (1.0 + std::cos(std::numbers::pi * progress)) : 1.0 - progress;
   return learning_rate * (final_fraction + (1.0 - final_fraction) * remaining);

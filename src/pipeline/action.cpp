@@ -40,10 +40,10 @@ std::string_view name(ActionKind kind) {
       return "norm_reduce";
     case loss_reduce:
       return "loss_reduce";
-    case report:
-      return "report";
     case step:
       return "step";
+    case report:
+      return "report";
   }
   return "";
 }

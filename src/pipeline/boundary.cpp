@@ -22,6 +22,9 @@ constexpr int message_buffers = 2;
 constexpr int sync_buffers = 1;
 constexpr int asynchronous_sync_down_buffers = 2;  // at the receiver
 
+/// Of a receiver. What may wait there between two lists must have arrived before a checkpoint.
+int forward_buffers(std::optional<int> waiting) { return std::max(message_buffers, waiting.value_or(0)); }
+
 using Capacity =
     std::int64_t MessageBounds::*;  // in bytes; named, since nvcc warns of its own spelling of it
 
@@ -121,17 +124,17 @@ void read_messages(const ExecutionSpace& exec, const io::Group& group, Inbox& in
 template <class T, template <class> class CodecEnd>
 BoundaryEnd<T, CodecEnd>::BoundaryEnd(const ExecutionSpace& exec, std::unique_ptr<CodecEnd<T>> end,
                                       const codec::BoundaryShape& shape, const MessageBounds& capacities,
-                                      Transport& transport, bool asynchronous)
+                                      Transport& transport, std::optional<int> waiting)
     : exec_(exec),
       end_(std::move(end)),
       out_(mailbox<Outbox>(Side<CodecEnd<T>>::out, shape, capacities, transport, message_buffers)),
       sync_out_(mailbox<Outbox>(Side<CodecEnd<T>>::sync_out, shape, capacities, transport, sync_buffers)),
-      in_(mailbox<Inbox>(Side<CodecEnd<T>>::in, shape, capacities, transport, message_buffers)),
-      sync_in_(mailbox<Inbox>(Side<CodecEnd<T>>::sync_in, shape, capacities, transport,
-                              asynchronous && !Side<CodecEnd<T>>::sends_forward
-                                  ? asynchronous_sync_down_buffers
-                                  : sync_buffers)) {
-  if (!asynchronous) return;
+      in_(mailbox<Inbox>(Side<CodecEnd<T>>::in, shape, capacities, transport,
+                         Side<CodecEnd<T>>::sends_forward ? message_buffers : forward_buffers(waiting))),
+      sync_in_(mailbox<Inbox>(
+          Side<CodecEnd<T>>::sync_in, shape, capacities, transport,
+          waiting && !Side<CodecEnd<T>>::sends_forward ? asynchronous_sync_down_buffers : sync_buffers)) {
+  if (!waiting) return;
   if constexpr (Side<CodecEnd<T>>::sends_forward) {
     evaluation_out_.emplace(mailbox<Outbox>(forward, shape, capacities, transport, message_buffers));
   } else {
@@ -248,13 +251,15 @@ MessageBounds message_capacities(const codec::Codec<T>& codec, const codec::Boun
   return capacities;
 }
 
-std::int64_t buffer_bytes_needed(codec::Side side, const MessageBounds& capacities, bool asynchronous) {
+std::int64_t buffer_bytes_needed(codec::Side side, const MessageBounds& capacities,
+                                 std::optional<int> waiting) {
   const std::int64_t always = message_buffers * (capacities.forward + capacities.backward) +
                               sync_buffers * (capacities.sync_up + capacities.sync_down);
-  if (!asynchronous) return always;
+  if (!waiting) return always;
   const std::int64_t evaluation = message_buffers * capacities.forward;
-  const std::int64_t more_down = (asynchronous_sync_down_buffers - sync_buffers) * capacities.sync_down;
-  return always + evaluation + (side == codec::Side::receiver ? more_down : 0);
+  if (side == codec::Side::sender) return always + evaluation;
+  return always + evaluation + (forward_buffers(waiting) - message_buffers) * capacities.forward +
+         (asynchronous_sync_down_buffers - sync_buffers) * capacities.sync_down;
 }
 
 template MessageBounds message_capacities(const codec::Codec<float>&, const codec::BoundaryShape&);

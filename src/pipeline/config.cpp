@@ -16,9 +16,11 @@ void read_replicas(const Table& table, PipelineConfig& config, const std::vector
   const bool alike =
       std::adjacent_find(replicas.begin(), replicas.end(), std::not_equal_to()) == replicas.end();
   if (alike && replicas.front() == 1) return;
-  if (!synchronous(config.schedule)) {
+  if (!alike && config.weight_versions == "vertical-sync") {
     table.reject("replicas",
-                 fmt::format("are more than 1, expected 1 with schedule \"{}\"", config.schedule));
+                 "differ between stages, expected the same for all with weight_versions = \"vertical-sync\": "
+                 "stages that update their weights after different numbers of micro-batches have no version "
+                 "in common");
   }
   if (!alike && config.chunks > 1) {
     table.reject("replicas", "differ between stages, expected the same for all with chunks > 1");

@@ -103,7 +103,7 @@ bool Executor<T>::perform(const Action& action) {
     case loss_reduce:
       return reduce(action);
     case report:
-      hand_in(action);
+      hand_in();
       return true;
     default:
       break;
@@ -118,7 +118,9 @@ template <class T>
 void Executor<T>::compute(const Action& action) {
   const Region region("strait::pipeline::" + std::string(name(action.kind)));
   model::Stage<T>& stage = units_[action.chunk].stage();
-  const double loss_scale = 1.0 / static_cast<double>(tokens(micro_batches_));
+  // Gradients cross the boundaries as those of the mean loss of the last stage's updates.
+  const int averaged = run_ ? run_->rule.micro_batches_per_update(run_->rule.stages - 1) : micro_batches_;
+  const double loss_scale = 1.0 / static_cast<double>(tokens(averaged));
   switch (action.kind) {
     case forward:
       fetch(action);
@@ -140,7 +142,7 @@ void Executor<T>::compute(const Action& action) {
       stage.backward_weight(action.slot);
       break;
     case step:
-      update();
+      update(action);
       break;
     default:
       ensure(false, "an action that computes");
@@ -174,19 +176,36 @@ bool Executor<T>::exchange(const Action& action) {
   return false;
 }
 
+/// In asynchronous schedules each stage clips and checks its gradients alone.
 template <class T>
-void Executor<T>::update() {
-  const bool finite = run_ ? own_finite_ : result_.finite;
-  const double norm = run_ ? own_norm_ : result_.gradient_norm;
-  const optim::UpdateInfo info{.step = info_.step,
-                               .learning_rate = info_.learning_rate,
-                               .gradient_scale = setup_.optimizer.clip_factor(norm)};
+void Executor<T>::update(const Action& action) {
   for (StageUnit<T>& unit : units_) {
-    if (finite) {
-      unit.update(info, info_.learning_rate_fraction);
-    } else {
-      unit.skip_update(info_.step);
+    const int updates = updates_per_step(unit.index());
+    const bool ends_step = action.version + 1 == updates;
+    double scale = 1.0, norm = result_.gradient_norm;
+    bool finite = result_.finite;
+    if (run_) {
+      const VersionRule& rule = run_->rule;
+      scale = static_cast<double>(rule.micro_batches_per_update(rule.stages - 1)) /
+              rule.micro_batches_per_update(unit.index());
+      const double sum_of_squares = scale * scale * measure(unit);
+      sum_of_squares_ += sum_of_squares / updates;
+      norm = std::sqrt(sum_of_squares);
+      finite = std::isfinite(norm);
     }
+    const double rate = updates > 1 && info_.rate_of_update ? info_.rate_of_update(action.version, updates)
+                                                            : info_.learning_rate;
+    const optim::UpdateInfo info{.step = version(action, unit.index()),
+                                 .learning_rate = rate,
+                                 .gradient_scale = scale * setup_.optimizer.clip_factor(norm)};
+    const codec::UpdateInfo codec_info{
+        .step = info_.step, .learning_rate_fraction = info_.learning_rate_fraction, .ends_step = ends_step};
+    if (finite) {
+      unit.update(info, codec_info);
+    } else {
+      unit.skip_update(codec_info);
+    }
+    if (!ends_step) Kokkos::deep_copy(exec_, unit.stage().gradients(), T(0));
   }
 }
 
@@ -218,20 +237,30 @@ std::int64_t Executor<T>::micro_batch(const Action& action) const {
   return first + action.micro_batch;
 }
 
+/// Of `stage`, whose updates those of the action are.
+template <class T>
+std::int64_t Executor<T>::version(const Action& action, int stage) const {
+  return info_.step * updates_per_step(stage) + action.version;
+}
+
 template <class T>
 codec::Context Executor<T>::context(const Action& action) {
+  StageUnit<T>& unit = units_[action.chunk];
+  int sender = unit.index();
+  if (action.kind == receive_forward) --sender;
+  if (action.kind == receive_backward) ++sender;
   const bool training = mode_ == Mode::training;
-  return {.ids = units_[action.chunk].stage().ids(action.slot),
+  return {.ids = unit.stage().ids(action.slot),
           .micro_batch = micro_batch(action),
           .slot = action.slot,
-          .weight_version = training ? info_.step + action.version : 0,
+          .weight_version = training ? version(action, sender) : 0,
           .training = training};
 }
 
 template <class T>
 const Vector<T>& Executor<T>::weights(const Action& action) {
   StageUnit<T>& unit = units_[action.chunk];
-  return mode_ == Mode::training ? unit.weights(info_.step + action.version) : unit.stage().weights();
+  return mode_ == Mode::training ? unit.weights(version(action, unit.index())) : unit.stage().weights();
 }
 
 /// A codec's end works with the weights that its own stage uses for the micro-batch.

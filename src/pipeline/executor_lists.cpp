@@ -12,7 +12,7 @@ namespace {
 using enum ActionKind;
 
 /// How many reports of steps may be on their way at the end of a list: a rank is that many lists ahead of
-/// another at most before it waits for a message anyway.
+/// another at most before it waits for a message anyway, fewer where its stage has replicas.
 std::size_t reports_on_their_way(const AsynchronousRun& run) {
   return run.rule.stages > 1 ? run.rule.stages : 0;
 }
@@ -21,8 +21,15 @@ std::size_t reports_on_their_way(const AsynchronousRun& run) {
 
 template <class T>
 void Executor<T>::begin_at(std::int64_t step, std::int64_t origin) {
-  for (StageUnit<T>& unit : units_) unit.begin_at(step);
+  for (StageUnit<T>& unit : units_) unit.begin_at(step * updates_per_step(unit.index()));
   if (run_) run_->rule.origin = origin;
+}
+
+/// Of an asynchronous run.
+template <class T>
+std::int64_t Executor<T>::steps_done() const {
+  const StageUnit<T>& unit = units_.front();
+  return unit.version() / updates_per_step(unit.index());
 }
 
 template <class T>
@@ -31,9 +38,8 @@ void Executor<T>::begin_step(const StepInfo& info, BatchSource source) {
   if (info.trace) trace_.clear();
   for (StageUnit<T>& unit : units_) Kokkos::deep_copy(exec_, unit.stage().gradients(), T(0));
   if (run_) {
-    const StageUnit<T>& unit = units_.front();
-    ensure(unit.version() == info.step && info.step < run_->steps, "the steps of a run come in turn");
-    begin(asynchronous_list(*run_, unit.index(), info.step), setup_.micro_batches, Mode::training,
+    ensure(steps_done() == info.step && info.step < run_->steps, "the steps of a run come in turn");
+    begin(asynchronous_list(*run_, transport_.rank(), info.step), setup_.micro_batches, Mode::training,
           std::move(source));
   } else {
     for (StageUnit<T>& unit : units_) unit.begin_at(info.step);
@@ -69,10 +75,10 @@ void Executor<T>::begin_evaluating(const Schedule& schedule, Mode mode, BatchSou
                                    Crossing crossing) {
   ActionList list = schedule.ranks[transport_.rank()];
   if (run_) {
-    // The slot of the micro-batch whose forward is next; those before it are in flight.
-    const StageUnit<T>& unit = units_.front();
-    const std::int64_t next = run_->forwarded(unit.index(), unit.version());
-    for (Action& action : list) action.slot = static_cast<int>(next % run_->slots(unit.index()));
+    // The slot of the pass whose forward is next; those before it are in flight.
+    const int stage = units_.front().index();
+    const std::int64_t next = run_->forwarded(stage, steps_done());
+    for (Action& action : list) action.slot = static_cast<int>(next % run_->slots(stage));
   }
   begin(list, schedule.micro_batches, mode, std::move(source), crossing);
 }
@@ -108,9 +114,11 @@ typename StageUnit<T>::Arrivals Executor<T>::arrivals(const StageUnit<T>& unit) 
   }
   if (!ahead) return out;
   const int before = unit.index() - 1;
-  for (std::int64_t b = run_->forwarded(before, info_.step); b < run_->forwarded(before, info_.step + 1);
-       ++b) {
-    out.forward.push_back({b, before});
+  const std::int64_t senders = run_->replicas(before), receivers = run_->replicas(unit.index());
+  const std::int64_t end = run_->forwarded(before, info_.step + 1) * senders;
+  for (std::int64_t b = run_->forwarded(before, info_.step) * senders; b < end; ++b) {
+    if (b % receivers != replica()) continue;
+    out.forward.push_back({b, placement().rank_of(before, static_cast<int>(b % senders))});
   }
   return out;
 }
@@ -130,6 +138,7 @@ bool Executor<T>::complete() {
 
 #define STRAIT_INSTANTIATE(T)                                                                \
   template void Executor<T>::begin_at(std::int64_t, std::int64_t);                           \
+  template std::int64_t Executor<T>::steps_done() const;                                     \
   template void Executor<T>::begin_step(const StepInfo&, BatchSource);                       \
   template void Executor<T>::begin_evaluation(int, BatchSource, Crossing);                   \
   template void Executor<T>::begin_next_token(BatchSource, std::int64_t, ChooseToken);       \

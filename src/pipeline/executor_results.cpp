@@ -29,12 +29,12 @@ bool Executor<T>::reduce(const Action& action) {
   return true;
 }
 
-/// Each stage clips and checks its gradients alone; what it found travels while the pipeline goes on.
+/// What the updates of a step found travels while the pipeline goes on.
 template <class T>
-void Executor<T>::hand_in(const Action& action) {
-  const RankRecord record = own_record(action);
-  own_norm_ = std::sqrt(record.sums_of_squares.front());
-  own_finite_ = std::isfinite(own_norm_) && std::isfinite(record.loss);
+void Executor<T>::hand_in() {
+  RankRecord record{.vote = info_.vote ? info_.vote() : 0,
+                    .sums_of_squares = {std::exchange(sum_of_squares_, 0.0)}};
+  if (units_.front().is_last()) record.loss = units_.front().stage().take_loss();
   reports_.start(record);
   reported_.push_back(info_.step);
 }
@@ -44,11 +44,17 @@ RankRecord Executor<T>::own_record(const Action& action) {
   if (action.kind == loss_reduce) return {.loss = loss_sum_, .token = next_token_, .sums_of_squares = {}};
   RankRecord record{.vote = info_.vote ? info_.vote() : 0, .sums_of_squares = {}};
   for (StageUnit<T>& unit : units_) {
-    unit.project_gradients();
-    record.sums_of_squares.push_back(unit.gradient_sum_of_squares());
+    record.sums_of_squares.push_back(measure(unit));
     if (unit.is_last()) record.loss = unit.stage().take_loss();
   }
   return record;
+}
+
+/// Sum of squares of the gradients that an update is made of.
+template <class T>
+double Executor<T>::measure(StageUnit<T>& unit) {
+  unit.project_gradients();
+  return unit.gradient_sum_of_squares();
 }
 
 template <class T>
@@ -90,7 +96,8 @@ bool Executor<T>::collect(std::size_t left) {
 
 #define STRAIT_INSTANTIATE(T)                                                          \
   template bool Executor<T>::reduce(const Action&);                                    \
-  template void Executor<T>::hand_in(const Action&);                                   \
+  template void Executor<T>::hand_in();                                                \
+  template double Executor<T>::measure(StageUnit<T>&);                                 \
   template RankRecord Executor<T>::own_record(const Action&);                          \
   template void Executor<T>::set_result(std::int64_t, const std::vector<RankRecord>&); \
   template bool Executor<T>::collect(std::size_t);

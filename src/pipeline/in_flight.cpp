@@ -1,5 +1,7 @@
 #include "strait/pipeline/in_flight.hpp"
 
+#include <fmt/ranges.h>
+
 #include <string>
 
 namespace strait::pipeline {
@@ -19,6 +21,15 @@ std::string_view name(WeightVersions kind) {
   return "";
 }
 
+/// Of each stage; empty where it is one of each.
+std::string replicas_text(const VersionRule& rule) {
+  return fmt::format("{}", fmt::join(rule.replicas, "-"));
+}
+
+std::string stored_replicas(const io::Group& group) {
+  return group.has_attribute("replicas") ? group.attribute<std::string>("replicas") : "";
+}
+
 /// Whether the same micro-batches are in flight at `step`.
 bool as_full(const AsynchronousRun& left, const AsynchronousRun& right, std::int64_t step) {
   for (int stage = 0; stage < left.rule.stages; ++stage) {
@@ -35,10 +46,11 @@ void save_in_flight(Executor<T>& executor, io::Group group) {
   group.set_attribute("rule", std::string(name(run.rule.kind)));
   group.set_attribute("stages", run.rule.stages);
   group.set_attribute("micro_batches", run.rule.micro_batches);
+  if (!run.rule.replicas.empty()) group.set_attribute("replicas", replicas_text(run.rule));
   group.set_attribute("origin", run.rule.origin);
   group.set_attribute("steps", run.steps);
   for (StageUnit<T>& unit : executor.units()) {
-    unit.save_in_flight(group.create_group(std::to_string(unit.index())), run);
+    unit.save_in_flight(group, run);
   }
 }
 
@@ -47,7 +59,8 @@ bool load_in_flight(Executor<T>& executor, const io::Group& group, std::int64_t 
   AsynchronousRun run = *executor.asynchronous();
   const bool same_rule = group.attribute<std::string>("rule") == name(run.rule.kind) &&
                          group.attribute<std::int64_t>("stages") == run.rule.stages &&
-                         group.attribute<std::int64_t>("micro_batches") == run.rule.micro_batches;
+                         group.attribute<std::int64_t>("micro_batches") == run.rule.micro_batches &&
+                         stored_replicas(group) == replicas_text(run.rule);
   if (!same_rule) return false;
   run.rule.origin = group.attribute<std::int64_t>("origin");
   AsynchronousRun stored = run;
@@ -55,7 +68,7 @@ bool load_in_flight(Executor<T>& executor, const io::Group& group, std::int64_t 
   if (!as_full(stored, run, step)) return false;
   executor.begin_at(step, run.rule.origin);
   for (StageUnit<T>& unit : executor.units()) {
-    unit.load_in_flight(group.group(std::to_string(unit.index())), run);
+    unit.load_in_flight(group, run);
   }
   return true;
 }

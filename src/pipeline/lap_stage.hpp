@@ -28,7 +28,7 @@ class LapStage {
                 .recompute = setup.recompute && !split_backward,
                 .split_backward = split_backward,
                 .seed = setup.seed,
-                .between_layers = [this] { lap(); }}) {
+                .between_layers = [this](int) { lap(); }}) {
     random_tokens(exec, stage_.ids(0), setup.model.vocab, 0);
     random_tokens(exec, stage_.targets(0), setup.model.vocab, 1);
   }

@@ -35,8 +35,8 @@ class RankCheck {
   std::vector<int> run() {
     count_uses();
     for (const Action& action : list()) {
-      if (action.kind == report) ++reports_;
       if (action.kind == step) visit_step(action);
+      if (action.kind == report) visit_report(action);
       if (action.kind == codec_sync_up || action.kind == codec_sync_down) synchronise(action);
       if (action.kind == begin_all_reduce || action.kind == all_reduce) add_up(action);
       if (action.micro_batch >= 0) visit(action);
@@ -60,7 +60,7 @@ class RankCheck {
     int input_gradient = -1;   ///< micro-batch whose gradient waits to be sent
     bool unused_gradients = false;
     int backwards = 0;  ///< whose gradients are complete
-    int backwards_left = 0;
+    int backwards_in_all = 0;
     bool begun = false, added_up = false;  ///< with the other replicas
     int slots = 0;
   };
@@ -76,21 +76,36 @@ class RankCheck {
       ++chunks_[action.chunk].uses_left[action.micro_batch];
       ++chunks_[action.chunk].uses_left_in_all;
       const bool completes = action.kind == backward || action.kind == backward_weight;
-      chunks_[action.chunk].backwards_left += completes ? 1 : 0;
+      chunks_[action.chunk].backwards_in_all += completes ? 1 : 0;
     }
   }
 
+  /// Of this rank until the step that comes next.
+  int backwards_left(const Chunk& chunk) const {
+    if (!schedule_.rule) return chunk.backwards_in_all - chunk.backwards;
+    const Placement placement = schedule_.placement();
+    const int stage = placement.stage_of(rank_);
+    const int of_update = schedule_.rule->micro_batches_per_update(stage) / placement.replicas_of(stage);
+    return (steps_ + 1) * of_update - chunk.backwards;
+  }
+
   void visit_step(const Action& action) {
-    ++steps_;
     for (Chunk& chunk : chunks_) {
       chunk.unused_gradients = false;
       require(!has_replicas() || chunk.added_up, rank_, action, "the replicas have not added up");
       chunk.begun = chunk.added_up = false;
       if (!schedule_.rule) continue;
-      require(reports_ == steps_, rank_, action, "it follows no report of its own");
-      require(chunk.backwards == steps_ * schedule_.rule->micro_batches, rank_, action,
-              "its gradients are those of other micro-batches");
+      require(backwards_left(chunk) == 0, rank_, action, "its gradients are those of other micro-batches");
+      require(action.version == steps_, rank_, action, "it is another update");
     }
+    ++steps_;
+  }
+
+  /// One for all updates of a step.
+  void visit_report(const Action& action) {
+    ++reports_;
+    const int updates = schedule_.rule ? schedule_.rule->updates_per_step(stage(action)) : 1;
+    require(steps_ == reports_ * updates, rank_, action, "it does not follow the last update of its step");
   }
 
   void visit(const Action& action) {
@@ -149,10 +164,11 @@ class RankCheck {
     Chunk& chunk = chunks_[action.chunk];
     require(has_replicas(), rank_, action, "its stage has no other replica");
     if (action.kind == begin_all_reduce) {
-      require(chunk.backwards_left <= 1, rank_, action, "more than the last backward come after it");
+      require(backwards_left(chunk) <= 1, rank_, action, "more than the last backward come after it");
       once(action, chunk.begun);
     } else {
-      require(chunk.begun && chunk.uses_left_in_all == 0, rank_, action, "gradients are not complete");
+      const bool complete = backwards_left(chunk) == 0 && (schedule_.rule || chunk.uses_left_in_all == 0);
+      require(chunk.begun && complete, rank_, action, "gradients are not complete");
       once(action, chunk.added_up);
     }
   }
@@ -177,6 +193,9 @@ class RankCheck {
   }
 
   void check_synchronised() const {
+    if (schedule_.rule && steps_ != reports_ * schedule_.rule->updates_per_step(stage({.kind = step}))) {
+      throw Fault{fmt::format("rank {}: not each step is reported", rank_)};
+    }
     if (!one_step_) return;
     if (!out_of_turn_.empty()) throw Fault{out_of_turn_};
     std::vector<int> up, down;
@@ -238,7 +257,6 @@ class RankCheck {
   void count_backward(Chunk& chunk) const {
     chunk.unused_gradients = true;
     ++chunk.backwards;
-    --chunk.backwards_left;
   }
 
   void hold_slot(const Action& action, Chunk& chunk, Progress& state) {

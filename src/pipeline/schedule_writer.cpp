@@ -36,6 +36,21 @@ void assign_slots(ActionList& list) {
 
 }  // namespace
 
+void add_synchronisation(ActionList& list, const Placement& placement, int rank, int other,
+                         const Action& action) {
+  const int own = placement.replica_of(rank), others = placement.replicas_of(other);
+  const auto add = [&](int replica) {
+    list.push_back(action);
+    list.back().peer = placement.rank_of(other, replica);
+  };
+  if (sends_sync(action, placement.virtual_stage(rank, action.chunk))) {
+    const int own_replicas = placement.replicas_of(placement.stage_of(rank));
+    for (int replica = own; replica < others; replica += own_replicas) add(replica);
+  } else {
+    add(own % others);
+  }
+}
+
 void ScheduleWriter::compute(ActionKind kind, int micro_batch, int chunk) {
   list_.push_back({.kind = kind, .micro_batch = global(micro_batch), .chunk = chunk});
 }
@@ -102,16 +117,7 @@ void ScheduleWriter::begin_all_reduce(int chunk) {
 }
 
 void ScheduleWriter::synchronise(ActionKind kind, int chunk, int boundary, int other) {
-  const int others = placement_.replicas_of(other);
-  const auto add = [&](int replica) {
-    list_.push_back(
-        {.kind = kind, .chunk = chunk, .boundary = boundary, .peer = placement_.rank_of(other, replica)});
-  };
-  if (sends_sync({.kind = kind, .boundary = boundary}, virtual_stage(chunk))) {
-    for (int replica = replica_; replica < others; replica += replicas()) add(replica);
-  } else {
-    add(replica_ % others);
-  }
+  add_synchronisation(list_, placement_, rank_, other, {.kind = kind, .chunk = chunk, .boundary = boundary});
 }
 
 void ScheduleWriter::finish_step() {

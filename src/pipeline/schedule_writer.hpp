@@ -5,6 +5,12 @@
 
 namespace strait::pipeline {
 
+/// Appends `action`, a codec_sync, between the end of its boundary on `rank` and that at virtual stage
+/// `other`, once for each message of this rank: replica k of the end that receives hears from replica k
+/// modulo the others' number.
+void add_synchronisation(ActionList& list, const Placement& placement, int rank, int other,
+                         const Action& action);
+
 class ScheduleWriter {
  public:
   /// Of `schedule` only the shape is used: placement and micro-batches.

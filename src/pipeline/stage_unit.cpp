@@ -25,7 +25,7 @@ namespace {
 /// Of a boundary at stage `index`, on either side of it.
 codec::BoundaryShape own_boundary_shape(const PipelineSetup& setup, const TrainingPlan& plan, int boundary,
                                         int index) {
-  return boundary_shape(setup, boundary, plan.slots_of(index), plan.updates_in_flight(index));
+  return boundary_shape(setup, boundary, plan.slots_of(index), plan.steps_in_flight(index));
 }
 
 model::StageOptions stage_options(const PipelineSetup& setup, const TrainingPlan& plan, int index) {
@@ -68,18 +68,17 @@ StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, 
   const Placement placement = plan.schedule.placement();
   const int own = placement.replica_of(transport.rank());
   replicas_ = group_of(placement, index, own);
-  const bool asynchronous = plan.asynchronous.has_value();
   model::StageOptions options = stage_options(setup, plan, index);
   if (!is_first()) {
     const auto shape = own_boundary_shape(setup, plan, index - 1, index);
     upstream_.emplace(exec, codec.receiver(exec, shape), shape, message_capacities(codec, shape), transport,
-                      asynchronous);
+                      plan.messages_between_lists(index));
     upstream_sync_peer_ = placement.rank_of(index - 1, own % placement.replicas_of(index - 1));
   }
   if (!is_last()) {
     const auto shape = own_boundary_shape(setup, plan, index, index);
     downstream_.emplace(exec, codec.sender(exec, shape), shape, message_capacities(codec, shape), transport,
-                        asynchronous);
+                        plan.messages_between_lists(index + 1));
     downstream_sync_peer_ = placement.rank_of(index + 1, own % placement.replicas_of(index + 1));
   }
   if (upstream_ && downstream_) codec.connect(upstream_->end(), downstream_->end());
@@ -88,9 +87,9 @@ StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, 
     if (upstream_) upstream_->end().add_parameters(layout);
     if (downstream_) downstream_->end().add_parameters(layout);
   };
-  options.between_layers = [this, &transport] {
+  options.between_layers = [this, &transport](int layer) {
     transport.progress();
-    layer_done();
+    layer_done(layer);
   };
   stage_ = make_stage<T>(exec, setup, index, options);
   const model::ParameterLayout& layout = stage_->layout();
@@ -117,11 +116,12 @@ std::int64_t StageUnit<T>::bytes_needed(const PipelineSetup& setup, const Traini
   options.add_parameters = [&](model::ParameterLayout& layout) {
     sums.clear();  // this is called for the layout and again for the stage
     const auto end = [&](codec::Side side, int boundary) {
+      const auto waiting = plan.messages_between_lists(boundary + 1);
       const auto shape = own_boundary_shape(setup, plan, boundary, index);
       const auto own = codec.sums_needed(side, shape);
       sums.insert(sums.end(), own.begin(), own.end());
       return codec.bytes_needed(side, shape, layout) +
-             buffer_bytes_needed(side, message_capacities(codec, shape), plan.asynchronous.has_value());
+             buffer_bytes_needed(side, message_capacities(codec, shape), waiting);
     };
     ends = index > 0 ? end(codec::Side::receiver, index - 1) : 0;
     if (index + 1 < setup.stages()) ends += end(codec::Side::sender, index);
@@ -145,8 +145,6 @@ void StageUnit<T>::begin(const Arrivals& arrivals, std::optional<std::int64_t> s
   if (upstream_) upstream_->begin(arrivals.forward, step, upstream_sync_peer_, crossing);
   if (downstream_) downstream_->begin(arrivals.backward, step, downstream_sync_peer_, crossing);
   if (tied_ && step) tied_->begin();
-  adding_up_ = false;
-  for (const auto& sum : sums_) sum->begin();
 }
 
 template <class T>
@@ -200,23 +198,23 @@ double StageUnit<T>::gradient_sum_of_squares() {
 }
 
 template <class T>
-void StageUnit<T>::update(const optim::UpdateInfo& info, double learning_rate_fraction) {
+void StageUnit<T>::update(const optim::UpdateInfo& info, const codec::UpdateInfo& codec_info) {
   kept_->advance(exec_);
   ConstVector<T> then;
   if (compensated_) {
-    then = kept_->of(compensated_->backward(index_, info.step * compensated_->micro_batches));
+    const std::int64_t micro_batch = info.step * compensated_->micro_batches_per_update(index_);
+    then = kept_->of(compensated_->backward(index_, micro_batch));
   }
   optimizer_->update(exec_, stage_->weights(), stage_->gradients(), info, then);
-  const codec::UpdateInfo codec_info{.step = info.step, .learning_rate_fraction = learning_rate_fraction};
   if (upstream_) upstream_->update(codec_info);
   if (downstream_) downstream_->update(codec_info);
-  share_out_sums(info.step);
+  share_out_sums(codec_info);
 }
 
 template <class T>
-void StageUnit<T>::skip_update(std::int64_t step) {
+void StageUnit<T>::skip_update(const codec::UpdateInfo& codec_info) {
   kept_->advance(exec_);
-  share_out_sums(step);
+  share_out_sums(codec_info);
 }
 
 template <class T>

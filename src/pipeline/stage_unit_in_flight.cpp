@@ -8,10 +8,11 @@ namespace strait::pipeline {
 template <class T>
 std::vector<typename StageUnit<T>::Pending> StageUnit<T>::pending(const AsynchronousRun& run) const {
   std::vector<Pending> all;
-  const std::int64_t first = version() * run.rule.micro_batches;
-  for (std::int64_t b = first; b < run.forwarded(index_, version()); ++b) {
-    const int slot = static_cast<int>(b % run.slots(index_));
-    all.push_back({b, {.slot = slot, .ids = stage_->ids(slot), .x = stage_->output(slot)}});
+  const std::int64_t step = version() / run.rule.updates_per_step(index_);
+  for (std::int64_t i = step * run.passes_per_step(index_); i < run.forwarded(index_, step); ++i) {
+    const int slot = static_cast<int>(i % run.slots(index_));
+    all.push_back({i * replicas_.size() + replicas_.own,
+                   {.slot = slot, .ids = stage_->ids(slot), .x = stage_->output(slot)}});
   }
   return all;
 }
@@ -24,8 +25,9 @@ bool forwards_again(const AsynchronousRun& run) { return run.rule.kind != Weight
 }  // namespace
 
 template <class T>
-void StageUnit<T>::save_in_flight(io::Group group, const AsynchronousRun& run) {
-  kept_->save(exec_, group.create_group("versions"));
+void StageUnit<T>::save_in_flight(io::Group all, const AsynchronousRun& run) {
+  io::Group group = all.create_group(std::to_string(replicas_.ranks[replicas_.own]));
+  if (replicas_.own == 0) kept_->save(exec_, group.create_group("versions"));
   std::vector<codec::InFlight<T>> in_flight;
   for (const Pending& one : pending(run)) {
     const int slot = one.in_flight.slot;
@@ -44,8 +46,9 @@ void StageUnit<T>::save_in_flight(io::Group group, const AsynchronousRun& run) {
 }
 
 template <class T>
-void StageUnit<T>::load_in_flight(const io::Group& group, const AsynchronousRun& run) {
-  kept_->load(exec_, group.group("versions"));
+void StageUnit<T>::load_in_flight(const io::Group& all, const AsynchronousRun& run) {
+  const io::Group group = all.group(std::to_string(replicas_.ranks[replicas_.own]));
+  kept_->load(exec_, all.group(fmt::format("{}/versions", replicas_.ranks.front())));
   std::vector<codec::InFlight<T>> in_flight;
   for (const Pending& one : pending(run)) {
     const int slot = one.in_flight.slot;

@@ -1,5 +1,7 @@
 #include "strait/pipeline/stage_unit.hpp"
 
+#include <algorithm>
+
 // What the replicas of a stage add up, and when.
 
 namespace strait::pipeline {
@@ -30,14 +32,17 @@ std::vector<codec::End<T>*> StageUnit<T>::ends() {
 }
 
 template <class T>
-void StageUnit<T>::layer_done() {
-  if (layers_to_go_ == 0) return;
-  --layers_to_go_;
-  // A backward in one piece calls behind the head too: its layers are then complete one call later. The first
-  // layer's gradients go out with all that is left.
-  const int complete_from = layers_to_go_ + (stage_->span().has_head ? 1 : 0);
+void StageUnit<T>::begin_all_reduce() {
+  begun_ = true;
+  adding_up_ = false;
+  for (const auto& sum : sums_) sum->begin();
+}
+
+template <class T>
+void StageUnit<T>::layer_done(int layer) {
+  if (!begun_) return;
   for (std::size_t i = 0; i < parts_.size(); ++i) {
-    if (parts_[i].layer >= complete_from) sums_[i]->start();
+    if (parts_[i].layer >= std::max(layer, 0)) sums_[i]->start();
   }
   for (const auto& sum : sums_) sum->advance();
 }
@@ -47,6 +52,7 @@ bool StageUnit<T>::all_reduce() {
   if (!adding_up_) {
     for (codec::End<T>* end : ends()) end->sums(exec_);  // zeros where this replica had nothing to add
     for (const auto& sum : sums_) sum->start();
+    begun_ = false;
     adding_up_ = true;
   }
   bool all = true;
@@ -55,10 +61,10 @@ bool StageUnit<T>::all_reduce() {
 }
 
 template <class T>
-void StageUnit<T>::share_out_sums(std::optional<std::int64_t> step) {
+void StageUnit<T>::share_out_sums(const std::optional<codec::UpdateInfo>& update) {
   if (replicas_.size() == 1) return;
   for (codec::End<T>* end : ends()) {
-    const bool used = step && end->synchronises(*step);
+    const bool used = update && update->ends_step && end->synchronises(update->step);
     if (used || replicas_.own > 0) end->clear_sums();
   }
 }
@@ -66,9 +72,10 @@ void StageUnit<T>::share_out_sums(std::optional<std::int64_t> step) {
 #define STRAIT_INSTANTIATE(T)                                \
   template void StageUnit<T>::make_sums(Transport&);         \
   template std::vector<codec::End<T>*> StageUnit<T>::ends(); \
-  template void StageUnit<T>::layer_done();                  \
+  template void StageUnit<T>::begin_all_reduce();            \
+  template void StageUnit<T>::layer_done(int);               \
   template bool StageUnit<T>::all_reduce();                  \
-  template void StageUnit<T>::share_out_sums(std::optional<std::int64_t>);
+  template void StageUnit<T>::share_out_sums(const std::optional<codec::UpdateInfo>&);
 STRAIT_INSTANTIATE(float)
 STRAIT_INSTANTIATE(double)
 #undef STRAIT_INSTANTIATE

@@ -11,8 +11,7 @@ TimedStage<T>::TimedStage(const ExecutionSpace& exec, const model::LlamaConfig& 
                           const std::vector<LayerProfile>& layers)
     : model::Stage<T>(exec, config, span, options),
       between_layers_(options.between_layers),
-      embeds_(span.embeds),
-      has_head_(span.has_head) {
+      first_(span.embeds ? -1 : 0) {
   ensure(std::ssize(layers) == config.layers + 2, "a time for the table, each block and the head");
   const int first = span.embeds ? 0 : span.first_layer + 1;
   const int last = span.last_layer + (span.has_head ? 1 : 0);
@@ -20,43 +19,42 @@ TimedStage<T>::TimedStage(const ExecutionSpace& exec, const model::LlamaConfig& 
     forward_.push_back(layers[i].forward.median);
     backward_input_.push_back(layers[i].backward_input.median);
     backward_weight_.push_back(layers[i].backward_weight.median);
-    backward_.push_back(backward_input_.back() + backward_weight_.back());
   }
 }
 
 template <class T>
-void TimedStage<T>::wait(const std::vector<double>& seconds, Pass pass) const {
+void TimedStage<T>::wait(const std::vector<double>& seconds, bool back) const {
   using Clock = std::chrono::steady_clock;
+  const int layers = static_cast<int>(seconds.size());
   auto until = Clock::now();  // the sum: what a wait is late the next one makes up for
-  const std::size_t layers = seconds.size();
-  for (std::size_t n = 0; n < layers; ++n) {
-    const std::size_t i = pass == Pass::forward ? n : layers - 1 - n;
-    until += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds[i]));
+  for (int i = 0; i < layers; ++i) {
+    const int at = back ? layers - 1 - i : i;
+    until += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds[at]));
     std::this_thread::sleep_until(until);
-    const bool after_table = embeds_ && i == 0 && pass != Pass::forward;
-    const bool after_head = has_head_ && i + 1 == layers && pass == Pass::weights;
-    if (between_layers_ && !after_table && !after_head) between_layers_();
+    if (between_layers_) between_layers_(first_ + at);
   }
 }
 
 template <class T>
 void TimedStage<T>::forward(int /*slot*/, const Vector<T>& /*weights*/) {
-  wait(forward_, Pass::forward);
+  wait(forward_, false);
 }
 
 template <class T>
 void TimedStage<T>::backward(int /*slot*/, const Vector<T>& /*weights*/, double /*loss_scale*/) {
-  wait(backward_, Pass::backward);
+  std::vector<double> both = backward_input_;
+  for (std::size_t i = 0; i < both.size(); ++i) both[i] += backward_weight_[i];
+  wait(both, true);
 }
 
 template <class T>
 void TimedStage<T>::backward_input(int /*slot*/, const Vector<T>& /*weights*/, double /*loss_scale*/) {
-  wait(backward_input_, Pass::backward);
+  wait(backward_input_, true);
 }
 
 template <class T>
 void TimedStage<T>::backward_weight(int /*slot*/) {
-  wait(backward_weight_, Pass::weights);
+  wait(backward_weight_, true);
 }
 
 template class TimedStage<float>;

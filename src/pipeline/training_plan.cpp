@@ -13,7 +13,10 @@ ScheduleOptions schedule_options(const PipelineSetup& setup) {
 optim::StageDelay stage_delay(const VersionRule& rule, int stage) {
   double sum = 0.0;
   for (int s = 0; s < rule.stages; ++s) sum += rule.delay(s);
-  return {.stage = stage, .updates = static_cast<double>(rule.delay(stage)), .mean = sum / rule.stages};
+  return {.stage = stage,
+          .updates = static_cast<double>(rule.delay(stage)),
+          .mean = sum / rule.stages,
+          .updates_per_step = rule.updates_per_step(stage)};
 }
 
 namespace {
@@ -22,10 +25,9 @@ bool is_half(const Action& action) { return action.kind == ActionKind::backward_
 
 std::optional<AsynchronousRun> asynchronous_part(const PipelineSetup& setup) {
   if (synchronous(setup.schedule)) return std::nullopt;
-  ensure(setup.chunks == 1 && setup.replicas.empty() && !setup.model.tie_embeddings,
-         "what an asynchronous schedule can take");
+  ensure(setup.chunks == 1 && !setup.model.tie_embeddings, "what an asynchronous schedule can take");
   return asynchronous_run(setup.schedule, setup.weight_versions, setup.stages(), setup.micro_batches,
-                          setup.steps);
+                          setup.steps, setup.replicas);
 }
 
 Schedule schedule_of(const PipelineSetup& setup, const std::optional<AsynchronousRun>& asynchronous) {

@@ -16,10 +16,15 @@ using enum ActionKind;
 using namespace verifier_detail;
 
 /// Runs all lists against each other. A send takes the one buffer of its channel and gives it back when the
-/// receiver comes to the receive; a reduction waits for its participants.
+/// receiver comes to the receive; ranks that hear of one synchronisation share its buffer. A reduction waits
+/// for its participants.
 class Simulation {
  public:
-  explicit Simulation(const Schedule& schedule) : schedule_(schedule), next_(schedule.ranks.size(), 0) {}
+  explicit Simulation(const Schedule& schedule)
+      : schedule_(schedule),
+        next_(schedule.ranks.size(), 0),
+        steps_(schedule.ranks.size(), 0),
+        synchronised_(schedule.ranks.size(), 0) {}
 
   void run() {
     bool moved = true;
@@ -42,8 +47,10 @@ class Simulation {
   struct OnTheWay {
     Action action;
     int from;
+    int steps;  ///< that the sender had done
   };
-  using Channel = std::tuple<int, int, int>;         // what travels, boundary, sending rank
+  // What travels, boundary, sending rank; of synchronisation the receiving rank too.
+  using Channel = std::tuple<int, int, int, int>;
   using Direction = std::tuple<int, int, int, int>;  // down or up, boundary, sending and receiving rank
 
   int ranks() const { return static_cast<int>(next_.size()); }
@@ -62,23 +69,33 @@ class Simulation {
     const bool sync = action.kind == codec_sync_up || action.kind == codec_sync_down;
     if (is_send(action.kind) || (sync && sends_sync(action, stage))) return send(rank, action);
     if (is_receive(action.kind) || sync) return receive(rank, action, stage);
+    if (action.kind == report) ++steps_[rank];
     ++next_[rank];
     return true;
   }
 
-  static Channel channel(const Action& action, int from) {
+  static Channel channel(const Action& action, int from, int to) {
     switch (action.kind) {
       case send_forward:
       case receive_forward:
-        return {0, action.boundary, from};
+        return {0, action.boundary, from, 0};
       case send_backward:
       case receive_backward:
-        return {1, action.boundary, from};
+        return {1, action.boundary, from, 0};
       case codec_sync_up:
-        return {2, action.boundary, from};
+        return {2, action.boundary, from, to};
       default:
-        return {3, action.boundary, from};
+        return {3, action.boundary, from, to};
     }
+  }
+
+  /// Whether the buffer of a synchronisation still holds an earlier one.
+  bool synchronises_already(const Action& action, int from) const {
+    return std::any_of(on_the_way_.begin(), on_the_way_.end(), [&](const auto& entry) {
+      const Action& other = entry.second.action;
+      return entry.second.from == from && other.kind == action.kind && other.boundary == action.boundary &&
+             other.version != action.version;
+    });
   }
 
   /// Messages and synchronisation of one direction: what they are decoded with changes in the order of
@@ -106,7 +123,9 @@ class Simulation {
             "not a boundary of this stage");
     require(is_peer(rank, action, downstream ? stage + 1 : stage - 1, true), rank, action,
             "the other side is another rank");
-    if (!on_the_way_.emplace(channel(action, rank), OnTheWay{action, rank}).second) return false;
+    if (action.micro_batch < 0 && synchronises_already(action, rank)) return false;
+    if (!on_the_way_.emplace(channel(action, rank, action.peer), OnTheWay{action, rank, steps_[rank]}).second)
+      return false;
     sent_[direction(action, rank, action.peer)].push_back(action.kind);
     ++next_[rank];
     return true;
@@ -118,7 +137,7 @@ class Simulation {
             "not a boundary of this stage");
     require(is_peer(rank, action, from_upstream ? stage - 1 : stage + 1, false), rank, action,
             "the message comes from another rank");
-    const auto found = on_the_way_.find(channel(action, action.peer));
+    const auto found = on_the_way_.find(channel(action, action.peer, rank));
     if (found == on_the_way_.end() || found->second.action.peer != rank) return false;
     const OnTheWay& message = found->second;
     require(message.action.micro_batch == action.micro_batch, rank, action,
@@ -127,6 +146,11 @@ class Simulation {
     std::deque<ActionKind>& sent = sent_[direction(action, action.peer, rank)];
     require(sent.front() == message.action.kind, rank, action, "a message of another kind was sent first");
     sent.pop_front();
+    if (schedule_.rule && action.kind == receive_forward) {
+      require(message.steps == synchronised_[rank], rank, action,
+              "its sender's end had synchronised otherwise");
+    }
+    if (action.kind == codec_sync_down) ++synchronised_[rank];
     on_the_way_.erase(found);
     ++next_[rank];
     return true;
@@ -179,6 +203,7 @@ class Simulation {
 
   const Schedule& schedule_;
   std::vector<std::size_t> next_;
+  std::vector<int> steps_, synchronised_;  ///< of each rank; the latter with the stage before
   std::map<Channel, OnTheWay> on_the_way_;
   std::map<Direction, std::deque<ActionKind>> sent_;
 };

@@ -13,12 +13,23 @@ WeightVersions weight_versions(std::string_view name) {
   return WeightVersions::none;
 }
 
+int VersionRule::warm_up(int stage) const {
+  const Placement all = placement();
+  return (all.ranks() - 1 - all.ranks_before(stage)) / all.replicas_of(stage);
+}
+
+int VersionRule::micro_batches_per_update(int stage) const {
+  return kind == WeightVersions::double_buffered ? micro_batches : placement().replicas_of(stage);
+}
+
 std::int64_t VersionRule::forward(int stage, std::int64_t micro_batch) const {
-  return std::max(origin, micro_batch / micro_batches - delay(stage));
+  return std::max(origin * updates_per_step(stage),
+                  micro_batch / micro_batches_per_update(stage) - delay(stage));
 }
 
 std::int64_t VersionRule::backward(int stage, std::int64_t micro_batch) const {
-  return kind == WeightVersions::none ? std::max(origin, micro_batch) : forward(stage, micro_batch);
+  if (kind != WeightVersions::none) return forward(stage, micro_batch);
+  return micro_batch / micro_batches_per_update(stage);
 }
 
 int VersionRule::copies(int stage) const { return kind == WeightVersions::none ? 1 : delay(stage) + 1; }
@@ -27,9 +38,9 @@ int VersionRule::delay(int stage) const {
   switch (kind) {
     case WeightVersions::stash:
     case WeightVersions::none:
-      return stages - 1 - stage;
+      return warm_up(stage);
     case WeightVersions::vertical_sync:
-      return stages - 1;
+      return warm_up(0);
     case WeightVersions::double_buffered:
       return stages > 1 ? 1 : 0;
   }

@@ -85,14 +85,42 @@ class Asynchronous(StraitTestCase):
                                        **values, pipeline__emulate_stages=3)
                 self.equal(whole, emulated)
 
+    def test_restart_of_replicas_is_bitwise_with_micro_batches_in_flight(self):
+        shape = dict(pipeline__stages=3, pipeline__replicas="[3,2,1]", training__sequences_per_step=12, run__steps=4,
+                     model__layers=4)
+        rules = [dict(pipeline__schedule="pipedream", pipeline__weight_versions=rule) for rule in ("stash", "none")]
+        for rule in [*rules, dict(pipeline__schedule="2bw")]:
+            name = rule.get("pipeline__weight_versions", "2bw")
+            with self.subTest(rule=name):
+                values = dict(shape, **rule, **SMALL["full" if name == "stash" else "mapl"], optimizer__warmup_steps=2)
+                whole = self.run_to(f"r-{name}-whole", ranks=6, **values, training__validation_interval=0)
+                parts = self.run_to(f"r-{name}-parts", ranks=6, **values, checkpoint__interval=1, checkpoint__keep=9)
+                self.equal(whole, parts)  # neither checkpoints nor validations change the run
+                for step in (1, 3):
+                    again = self.run_to(f"r-{name}-{step}", "--restart", parts / "checkpoints" / f"step_{step}",
+                                        ranks=6, **values)
+                    self.equal(whole, again)
+                emulated = self.run_to(f"r-{name}-emulated", "--restart", parts / "checkpoints" / "step_2", ranks=1,
+                                       **values, pipeline__emulate_stages=3)
+                self.equal(whole, emulated)
+
+    def test_more_messages_between_steps_than_a_boundary_buffers(self):
+        # Four replicas hand one rank four micro-batches before its next step.
+        values = dict(PIPEDREAM, pipeline__stages=2, pipeline__replicas="[4,1]", training__sequences_per_step=8,
+                      run__steps=4, **SMALL["topk"])
+        whole = self.run_to("wide-whole", ranks=5, **values, checkpoint__interval=1, checkpoint__keep=9)
+        again = self.run_to("wide-again", "--restart", whole / "checkpoints" / "step_2", ranks=5, **values)
+        self.equal(whole, again)
+
     def test_restart_of_another_pipeline_begins_empty_and_says_so(self):
         values = dict(PIPEDREAM, run__steps=6, checkpoint__interval=3, **SMALL["mapl"])
         whole = self.run_to("whole", ranks=2, **values)
         start = whole / "checkpoints" / "step_3"
+        replicas = dict(pipeline__stages=2, pipeline__replicas="[2,1]", training__sequences_per_step=4)
         for name, ranks, change in (("stages", 3, {}), ("rule", 2, dict(pipeline__weight_versions="none")),
-                                    ("seed", 2, dict(run__seed=9))):
+                                    ("replicas", 3, replicas), ("seed", 2, dict(run__seed=9))):
             said = self.succeed("--output", self.folder / name, "--restart", start,
-                                *self.sets(**values, **change), ranks=ranks).stdout
+                                *self.sets(**{**values, **change}), ranks=ranks).stdout
             self.assertIn("the pipeline begins empty at step 3", said)
         said = self.succeed("--output", self.folder / "same", "--restart", start, *self.sets(**values)).stdout
         self.assertNotIn("begins empty", said)
@@ -127,6 +155,13 @@ class Asynchronous(StraitTestCase):
         self.refuse(2, ["sequences_per_step", "micro_batch = 2"], *self.sets(pipeline__schedule="pipedream"))
         self.refuse(2, ["sequences_per_step", "2bw", "at least 2"],
                     *self.sets(pipeline__schedule="2bw", training__sequences_per_step=2))
+        self.refuse(2, ["sequences_per_step", "6 x micro_batch = 12", "3-2"],
+                    *self.sets(**PIPEDREAM, pipeline__stages=2, pipeline__replicas="[3,2]"), ranks=1)
+        self.refuse(2, ["sequences_per_step", "2bw", "at least 5", "multiple of 6"],
+                    *self.sets(**TWICE, pipeline__stages=2, pipeline__replicas="[3,2]"), ranks=1)
+        self.refuse(2, ["replicas", "differ", "vertical-sync"],
+                    *self.sets(**dict(PIPEDREAM, training__sequences_per_step=4), pipeline__stages=2,
+                               pipeline__replicas="[2,1]", pipeline__weight_versions="vertical-sync"), ranks=1)
         self.refuse(2, ["weight_versions", "1f1b"], *self.sets(pipeline__weight_versions="none"))
         self.refuse(2, ["weight_versions", "newest"],
                     *self.sets(**PIPEDREAM, pipeline__weight_versions="newest"))

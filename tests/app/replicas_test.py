@@ -1,4 +1,5 @@
 """Replicated stages train over MPI from a deck: the run of unreplicated ones, exact bytes, restarts, refusals."""
+import os
 import pathlib
 import re
 import sys
@@ -113,6 +114,23 @@ class Replicas(StraitTestCase):
                codec__rvq__groups=2, codec__rvq__rounds=1, codec__rvq__codewords=4)
         refuse(2, ["grassmann_interval", "replicas"], pipeline__replicas="2", codec__name="ssn", codec__rank=4,
                codec__grassmann_interval=2)
+
+
+class DamagedReplicas(StraitTestCase):
+    EXECUTABLE = os.environ["STRAIT_DAMAGED_EXECUTABLE"]
+
+    def test_replicas_that_differ_end_the_run(self):
+        # Of one layer with table and head there are two sums, each sent in two halves: the last message of a step
+        # holds a sum, of which the other replica then has other bits.
+        damage = dict(os.environ, STRAIT_DAMAGE="1,3,2")
+        for schedule in ("1f1b", "pipedream"):
+            for later in (dict(checkpoint__interval=3), dict(training__validation_interval=3)):
+                with self.subTest(schedule, later=later):
+                    keys = dict(pipeline__stages=1, pipeline__replicas=2, pipeline__schedule=schedule,
+                                model__layers=1, run__steps=6, training__validation_interval=0)
+                    self.refuse(5, ["after 3 steps", "stage 0", "ranks 0 and 1", "differ"], "--output",
+                                self.folder / f"{schedule}-{len(later)}-{list(later)[0]}",
+                                *self.sets(**{**keys, **later}), env=damage)
 
 
 if __name__ == "__main__":

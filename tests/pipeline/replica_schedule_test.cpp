@@ -1,6 +1,7 @@
 // Lists of stages with replicas: proven for many shapes, and what the verifier finds in broken ones.
 #include "strait/pipeline/verifier.hpp"
 
+#include "support/replica_shapes.hpp"
 #include "support/schedule_times.hpp"
 
 #include <fmt/format.h>
@@ -8,25 +9,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <functional>
 #include <vector>
 
 namespace strait::pipeline {
 namespace {
 
 using enum ActionKind;
-
-/// All ways to give each of `stages` stages 1 to `most` replicas.
-void for_each_shape(int stages, int most, const std::function<void(const std::vector<int>&)>& visit) {
-  std::vector<int> replicas(stages, 1);
-  while (true) {
-    visit(replicas);
-    int at = 0;
-    while (at < stages && replicas[at] == most) replicas[at++] = 1;
-    if (at == stages) return;
-    ++replicas[at];
-  }
-}
+using test::for_each_shape;
 
 TEST(Placement, NumbersRanksStageByStage) {
   const std::vector<int> replicas = {3, 2, 1};

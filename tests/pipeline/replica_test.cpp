@@ -2,6 +2,7 @@
 #include "support/codec_decks.hpp"
 #include "support/pipeline_statistics.hpp"
 #include "support/pipelines.hpp"
+#include "support/replicas.hpp"
 
 #include <fmt/ranges.h>
 #include <gtest/gtest.h>
@@ -21,21 +22,6 @@ const ExecutionSpace& exec() {
 }
 
 template <class T>
-void expect_same_bits(Pipeline<T>& pipeline) {
-  const pipeline::Placement placement = pipeline.front().placement();
-  for (auto& executor : pipeline.executors()) {
-    if (executor->replica() == 0) continue;
-    const int stage = placement.stage_of(executor->transport().rank());
-    auto& first = pipeline.executors()[placement.rank_of(stage, 0)]->units();
-    for (std::size_t chunk = 0; chunk < first.size(); ++chunk) {
-      auto &a = first[chunk].stage(), &b = executor->units()[chunk].stage();
-      EXPECT_EQ(relative_difference(exec(), a.gradients(), b.gradients()), 0.0);
-      EXPECT_EQ(relative_difference(exec(), a.weights(), b.weights()), 0.0);
-    }
-  }
-}
-
-template <class T>
 void expect_unreplicated(const PipelineCase& c, const codec::Codec<T>& codec, double tolerance) {
   PipelineCase plain = c;
   plain.replicas = {};
@@ -46,7 +32,7 @@ void expect_unreplicated(const PipelineCase& c, const codec::Codec<T>& codec, do
     EXPECT_NEAR(a.norms[step], b.norms[step], 100 * tolerance * b.norms[step]) << "step " << step;
   }
   EXPECT_NEAR(a.evaluation, b.evaluation, tolerance * b.evaluation);
-  expect_same_bits(found);
+  expect_same_bits(exec(), found);
 }
 
 class Replicas : public ::testing::TestWithParam<PipelineCase> {};

@@ -1,6 +1,7 @@
 #pragma once
-// An asynchronous run from the rule of weight versions alone: one stage after the other, every version and
-// every micro-batch's activations kept, messages in plain queues. No schedule, executor or transport.
+// An asynchronous run from the rule of weight versions alone: one micro-batch after the other, every version
+// and every micro-batch's activations kept, messages in plain queues. No schedule, executor or transport. The
+// replicas of a stage are one stage here, which averages the gradients of their micro-batches.
 
 #include "strait/codec/codec.hpp"
 #include "strait/kernels/elementwise.hpp"
@@ -16,6 +17,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace strait::test {
@@ -26,22 +28,22 @@ using RunTokens = std::function<void(std::int64_t micro_batch, MutableTokenIds i
 template <class T>
 class AsynchronousOracle {
  public:
-  /// The first `updates` updates of a run of as many.
+  /// The first `steps` steps of a run of as many.
   AsynchronousOracle(const ExecutionSpace& exec, const pipeline::PipelineSetup& setup,
-                     const codec::Codec<T>& codec, const pipeline::VersionRule& rule, int updates,
+                     const codec::Codec<T>& codec, const pipeline::VersionRule& rule, int steps,
                      RunTokens tokens)
       : exec_(exec),
         setup_(setup),
         rule_(rule),
-        micro_batches_(std::int64_t{updates} * setup.micro_batches),
+        micro_batches_(std::int64_t{steps} * setup.micro_batches),
         tokens_(std::move(tokens)),
         boundaries_(setup.stages() - 1) {
     for (int s = 0; s < setup.stages(); ++s) add_stage(codec, s);
-    for (int t = 0; t < updates; ++t) update(t);
+    for (std::int64_t b = 0; b < micro_batches_; ++b) pass(b);
   }
 
-  std::vector<double> losses;              ///< [update]
-  std::vector<std::vector<double>> norms;  ///< [update][stage]
+  std::vector<double> losses;              ///< [step]
+  std::vector<std::vector<double>> norms;  ///< [step][stage]
 
   /// Of stage `s` after `version` updates.
   const Vector<T>& weights(int s, std::int64_t version) const { return stages_[s].versions[version]; }
@@ -53,16 +55,23 @@ class AsynchronousOracle {
     std::unique_ptr<codec::Sender<T>> sender;      ///< of the boundary behind
     std::unique_ptr<optim::Optimizer<T>> optimizer;
     std::vector<Vector<T>> versions;
+    std::vector<Vector<T>> gradients;  ///< of each replica
     std::int64_t next_forward = 0;
+    double squares = 0.0;  ///< of the norms of the step's updates
   };
   /// Downwards: forward messages, and the synchronisation sent between them.
   struct Down {
     std::int64_t micro_batch;  ///< -1 for synchronisation
     codec::Message message;
   };
+  struct Up {
+    std::int64_t micro_batch;
+    codec::Message message;
+  };
   struct Boundary {
     codec::MessageBounds bounds;
     std::deque<Down> down;
+    Up up;
   };
 
   int last() const { return setup_.stages() - 1; }
@@ -89,6 +98,9 @@ class AsynchronousOracle {
     if (one.sender) one.sender->lend(layout, one.stage->weights(), one.stage->gradients());
     one.optimizer = optim::make_optimizer<T>(setup_.optimizer, layout, pipeline::stage_delay(rule_, s));
     one.versions.push_back(copy_of(one.stage->weights()));
+    for (int k = 0; k < replicas(s); ++k) {
+      one.gradients.emplace_back("strait::test::gradient", one.versions[0].extent(0));
+    }
     stages_.push_back(std::move(one));
   }
 
@@ -106,29 +118,48 @@ class AsynchronousOracle {
             .training = true};
   }
 
-  /// Stage s runs its forwards P - 1 - s micro-batches ahead of its backwards.
-  void update(int t) {
+  int replicas(int s) const { return setup_.replicas.empty() ? 1 : setup_.replicas[s]; }
+  /// Micro-batches to an update, and updates to a step.
+  int averaged(int s) const {
+    return rule_.kind == pipeline::WeightVersions::double_buffered ? setup_.micro_batches : replicas(s);
+  }
+  int updates(int s) const { return setup_.micro_batches / averaged(s); }
+
+  /// One backward of every stage, after the forwards that come before it there: a stage is ahead by what the
+  /// ranks behind its first can hold, in whole rounds of its replicas.
+  void pass(std::int64_t b) {
+    int behind = -1;
+    for (int s = 0; s <= last(); ++s) behind += replicas(s);
     for (int s = 0; s <= last(); ++s) {
-      Kokkos::deep_copy(exec_, stages_[s].stage->gradients(), T(0));
-      const std::int64_t ahead = (t + std::int64_t{1}) * setup_.micro_batches + last() - s;
-      for (; stages_[s].next_forward < std::min(ahead, micro_batches_); ++stages_[s].next_forward) {
+      const std::int64_t ahead = behind / replicas(s) * replicas(s);
+      for (; stages_[s].next_forward <= std::min(b + ahead, micro_batches_ - 1); ++stages_[s].next_forward) {
         forward(s, stages_[s].next_forward);
       }
+      behind -= replicas(s);
     }
-    for (std::int64_t b = std::int64_t{t} * setup_.micro_batches; b < (t + 1) * setup_.micro_batches; ++b) {
-      for (int s = last(); s >= 0; --s) backward(s, b);
+    for (int s = last(); s >= 0; --s) backward(s, b);
+    const bool ends_step = (b + 1) % setup_.micro_batches == 0;
+    const std::int64_t step = b / setup_.micro_batches;
+    for (int s = last(); s >= 0; --s) {
+      if ((b + 1) % averaged(s) == 0) add_up(s);
     }
-    for (int s = last(); s > 0; --s) {
-      if (!stages_[s].receiver->synchronises(t)) continue;
+    for (int s = last(); ends_step && s > 0; --s) {
+      if (!stages_[s].receiver->synchronises(step)) continue;
       codec::Message message = empty_message(boundaries_[s - 1].bounds.sync_up);
       stages_[s].receiver->send_sync_up(exec_, message);
       stages_[s - 1].sender->receive_sync_up(exec_, message);
     }
+    for (int s = 0; s <= last(); ++s) {
+      if ((b + 1) % averaged(s) == 0) update(s, b / averaged(s), {.step = step, .ends_step = ends_step});
+    }
+    if (!ends_step) return;
     const double tokens =
         static_cast<double>(setup_.micro_batches) * static_cast<double>(stages_[0].stage->tokens());
     losses.push_back(stages_.back().stage->take_loss() / tokens);
     norms.emplace_back();
-    for (int s = 0; s <= last(); ++s) norms.back().push_back(update(s, t));
+    for (int s = 0; s <= last(); ++s) {
+      norms.back().push_back(std::sqrt(std::exchange(stages_[s].squares, 0.0)));
+    }
   }
 
   void forward(int s, std::int64_t b) {
@@ -155,39 +186,61 @@ class AsynchronousOracle {
     boundaries_[s].down.push_back({b, message});
   }
 
+  /// Its replica's gradients are in the stage's vector meanwhile.
   void backward(int s, std::int64_t b) {
     OneStage& one = stages_[s];
-    const double scale = 1.0 / (setup_.micro_batches * static_cast<double>(one.stage->tokens()));
+    const Vector<T>& gradients = one.gradients[b % replicas(s)];
+    Kokkos::deep_copy(exec_, one.stage->gradients(), gradients);
+    const double scale = 1.0 / (averaged(last()) * static_cast<double>(one.stage->tokens()));
     if (s < last()) {
-      codec::Message message = empty_message(boundaries_[s].bounds.backward);
-      OneStage& next = stages_[s + 1];
-      next.receiver->encode_gradient(exec_, context(s + 1, b), next.stage->input_gradient(), message);
+      auto& [micro_batch, message] = boundaries_[s].up;
+      ensure(micro_batch == b, "the gradient of this micro-batch");
       one.sender->decode_gradient(exec_, context(s, b), message, one.stage->output_gradient());
     }
     one.stage->backward(static_cast<int>(b), one.versions[rule_.backward(s, b)], scale);
+    if (s > 0) {
+      auto& up = boundaries_[s - 1].up;
+      up = {b, empty_message(boundaries_[s - 1].bounds.backward)};
+      one.receiver->encode_gradient(exec_, context(s, b), one.stage->input_gradient(), up.message);
+    }
+    Kokkos::deep_copy(exec_, gradients, one.stage->gradients());
   }
 
-  /// The norm of the stage's gradient.
-  double update(int s, int t) {
+  /// The stage's vector becomes the sum over its replicas.
+  void add_up(int s) {
+    OneStage& one = stages_[s];
+    const Matrix<T> sum(one.stage->gradients().data(), 1, one.stage->gradients().extent(0));
+    for (int k = 0; k < replicas(s); ++k) {
+      const Matrix<T> own(one.gradients[k].data(), 1, sum.extent(1));
+      if (k == 0) kernels::copy<T>(exec_, sum, own);
+      if (k > 0) kernels::add<T>(exec_, sum, own);
+      Kokkos::deep_copy(exec_, one.gradients[k], T(0));
+    }
+  }
+
+  void update(int s, std::int64_t number, const codec::UpdateInfo& info) {
     OneStage& one = stages_[s];
     if (one.receiver) one.receiver->project_gradients(exec_);
     if (one.sender) one.sender->project_gradients(exec_);
-    const double norm = std::sqrt(kernels::sum_of_squares<T>(exec_, one.stage->gradients()));
+    // The loss is the mean over micro-batches of the last stage, the gradient that over this stage's.
+    const double mean = static_cast<double>(averaged(last())) / averaged(s);
+    const double squares = mean * mean * kernels::sum_of_squares<T>(exec_, one.stage->gradients());
+    one.squares += squares / updates(s);
+    const double clipped = setup_.optimizer.clip_factor(std::sqrt(squares));
     one.optimizer->update(exec_, one.stage->weights(), one.stage->gradients(),
-                          {.step = t,
-                           .learning_rate = setup_.optimizer.learning_rate,
-                           .gradient_scale = setup_.optimizer.clip_factor(norm)},
-                          one.versions[rule_.backward(s, std::int64_t{t} * setup_.micro_batches)]);
-    const codec::UpdateInfo info{.step = t};
+                          {.step = number,
+                           .learning_rate = setup_.optimizer.rate_at(
+                               info.step, setup_.steps, static_cast<int>(number % updates(s)), updates(s)),
+                           .gradient_scale = mean * clipped},
+                          one.versions[rule_.backward(s, number * averaged(s))]);
     if (one.receiver) one.receiver->update(exec_, info);
     if (one.sender) one.sender->update(exec_, info);
     one.versions.push_back(copy_of(one.stage->weights()));
-    if (one.sender && one.sender->synchronises(t)) {
+    if (info.ends_step && one.sender && one.sender->synchronises(info.step)) {
       codec::Message message = empty_message(boundaries_[s].bounds.sync_down);
       one.sender->send_sync_down(exec_, message);
       boundaries_[s].down.push_back({-1, message});
     }
-    return norm;
   }
 
   ExecutionSpace exec_;

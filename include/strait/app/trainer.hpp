@@ -36,6 +36,7 @@ class Trainer {
   void heed(const std::vector<pipeline::StepResult>& results);
   void stop_at(const pipeline::StepResult& result, bool data_is_bad);
   void validate();
+  void agree_on_replicas();
   void write_checkpoint();
   void write_metrics();
   void write_known_metrics();

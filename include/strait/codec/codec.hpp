@@ -37,6 +37,8 @@ struct Context {
 struct UpdateInfo {
   std::int64_t step = 0;
   double learning_rate_fraction = 1.0;  ///< the run's warm-up and decay at this step, 0..1
+  /// Otherwise the weights of the stage are updated again in this step: only what follows them is due.
+  bool ends_step = true;
 };
 
 /// A micro-batch between its encoding and its gradient.
@@ -82,7 +84,9 @@ class End {
   /// same.
   virtual bool synchronises(std::int64_t /*step*/) const { return false; }
 
-  /// Own update once per optimiser step, between sync_up and sync_down, after the stage's weights.
+  /// Own update once per step, between sync_up and sync_down, after the stage's weights. In asynchronous
+  /// schedules a stage with fewer replicas than others updates its weights several times in a step; this
+  /// follows each time (UpdateInfo::ends_step).
   virtual void update(const ExecutionSpace&, const UpdateInfo&) {}
 
   /// What the end has summed over micro-batches and not used yet, zeros at first. Replicas of a stage add it
@@ -154,7 +158,7 @@ struct BoundaryShape {
   int slots = 1;          ///< micro-batches in flight at the stage of this end
   int micro_batches = 1;  ///< per step
   std::uint64_t seed = 1;
-  int updates_in_flight = 0;  ///< of this end between the encoding of a micro-batch and its gradient
+  int updates_in_flight = 0;  ///< ends of steps between the encoding of a micro-batch and its gradient here
 };
 
 /// Largest messages whatever the slots, so that buffers can be allocated and receives posted early, in bytes.

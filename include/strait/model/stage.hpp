@@ -24,8 +24,10 @@ struct StageOptions {
   std::function<void(ParameterLayout&)> add_parameters = {};
 
   /// Called between the layers of forward and backward, behind each block, behind the table in forward and
-  /// the head in backward: lets messages move during a long computation. May be empty.
-  std::function<void()> between_layers = {};
+  /// the head in backward, with the layer of the stage that is done, -1 for the table and the number of
+  /// layers for the head: lets messages move during a long computation. In backward the gradients of blocks
+  /// from that layer on are complete, in the last half of a split one too. May be empty.
+  std::function<void(int layer)> between_layers = {};
 };
 
 /// Activations live in slots, so that any schedule can keep several micro-batches in flight. Weights are

@@ -14,7 +14,7 @@ namespace strait::optim {
 struct UpdateInfo {
   std::int64_t step = 0;        ///< 0 for the first update
   double learning_rate = 0.0;   ///< of this step, schedule applied
-  double gradient_scale = 1.0;  ///< clipping factor
+  double gradient_scale = 1.0;  ///< factor on the gradients: of clipping, and to their mean
 };
 
 /// How late the gradients of a stage are in an asynchronous pipeline, counted in its updates. A synchronous
@@ -23,6 +23,7 @@ struct StageDelay {
   int stage = 0;
   double updates = 0.0;  ///< tau: between the weights that a gradient is of and those that it updates
   double mean = 0.0;     ///< of tau over the stages
+  int updates_per_step = 1;
 };
 
 template <class T>
@@ -73,7 +74,9 @@ struct OptimizerConfig {
 
   /// Learning rate of step `step` (0-based) of `steps`: linear warm-up from learning_rate / warmup_steps,
   /// then decay.
-  double rate_at(std::int64_t step, std::int64_t steps) const;
+  double rate_at(std::int64_t step, std::int64_t steps) const { return rate_at(step, steps, 0, 1); }
+  /// The same for update `update` of the `updates` of a step, over which it goes on.
+  double rate_at(std::int64_t step, std::int64_t steps, int update, int updates) const;
 
   /// Factor on the gradients for their global norm.
   double clip_factor(double gradient_norm) const;

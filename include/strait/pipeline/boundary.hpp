@@ -30,9 +30,9 @@ template <class T, template <class> class CodecEnd>
 class BoundaryEnd {
  public:
   /// `capacities` are those of the message buffers. In asynchronous schedules evaluations have buffers of
-  /// their own, since training messages are on their way during them.
+  /// their own, since training messages are on their way during them: `waiting` forward messages at most.
   BoundaryEnd(const ExecutionSpace& exec, std::unique_ptr<CodecEnd<T>> end, const codec::BoundaryShape& shape,
-              const codec::MessageBounds& capacities, Transport& transport, bool asynchronous);
+              const codec::MessageBounds& capacities, Transport& transport, std::optional<int> waiting);
 
   CodecEnd<T>& end() { return *end_; }
   const CodecSeconds& seconds() const { return seconds_; }
@@ -92,8 +92,9 @@ using UpstreamEnd = BoundaryEnd<T, codec::Receiver>;
 template <class T>
 codec::MessageBounds message_capacities(const codec::Codec<T>& codec, const codec::BoundaryShape& shape);
 
-/// Bytes of the message buffers of an end.
-std::int64_t buffer_bytes_needed(codec::Side side, const codec::MessageBounds& capacities, bool asynchronous);
+/// Bytes of the message buffers of an end; `waiting` as above.
+std::int64_t buffer_bytes_needed(codec::Side side, const codec::MessageBounds& capacities,
+                                 std::optional<int> waiting);
 
 extern template class BoundaryEnd<float, codec::Sender>;
 extern template class BoundaryEnd<double, codec::Sender>;

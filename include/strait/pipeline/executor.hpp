@@ -38,6 +38,8 @@ struct StepInfo {
   std::int64_t step = 0;  ///< updates before this one
   double learning_rate = 0.0;
   double learning_rate_fraction = 1.0;  ///< the run's warm-up and decay at this step, 0..1
+  /// Of update `update` of `updates`, where a stage has several in the step; empty: learning_rate for all.
+  std::function<double(int update, int updates)> rate_of_update = {};
   std::function<int()> vote;  ///< what to tell every rank; asked once per step, when its gradients are there
   bool trace = false;         ///< keep a record of the actions
 };
@@ -49,6 +51,7 @@ struct StepResult {
   double gradient_norm = 0.0;  ///< over all stages, before clipping
   bool finite = true;  ///< otherwise weights and optimisers are as before the step, in asynchronous schedules
                        ///< those of stages whose own gradient was not
+  /// Of a stage with several updates in the step their root mean square.
   std::vector<double> rank_gradient_norms;
   std::vector<int> votes;  ///< of every rank
 };
@@ -79,7 +82,7 @@ class Executor {
 
   // Each of these begins a list that `advance` runs. All ranks begin the same lists in the same order.
   /// Asynchronous schedules take the steps of their run in turn, and ask the source for micro-batches of
-  /// later steps too, counted on.
+  /// later steps too, counted on. A step is then one or several updates of each stage.
   void begin_step(const StepInfo& info, BatchSource source);
   void begin_evaluation(int micro_batches, BatchSource source, Crossing crossing = Crossing::encoded);
   /// The token after `position` of the first sequence of the one micro-batch of `source`.
@@ -103,7 +106,7 @@ class Executor {
   Statistics take_statistics();
 
   const std::optional<AsynchronousRun>& asynchronous() const { return run_; }
-  /// Updates done: `step`. In asynchronous schedules the pipeline is that of a run that began empty at step
+  /// Steps done: `step`. In asynchronous schedules the pipeline is that of a run that began empty at step
   /// `origin`: empty where they are equal, else StageUnit::load_in_flight fills it.
   void begin_at(std::int64_t step, std::int64_t origin);
 
@@ -122,6 +125,7 @@ class Executor {
   void begin_evaluating(const Schedule& schedule, Mode mode, BatchSource source,
                         Crossing crossing = Crossing::encoded);
   typename StageUnit<T>::Arrivals arrivals(const StageUnit<T>& unit) const;
+  std::int64_t steps_done() const;
   bool complete();
   bool collect(std::size_t left);
   bool run(const Action& action);
@@ -131,14 +135,17 @@ class Executor {
   bool reduce(const Action& action);
   RankRecord own_record(const Action& action);
   void set_result(std::int64_t step, const std::vector<RankRecord>& records);
-  void hand_in(const Action& action);
-  void update();
+  void hand_in();
+  double measure(StageUnit<T>& unit);
+  void update(const Action& action);
   void fetch(const Action& action);
   void choose_token(const Action& action);
   codec::Context context(const Action& action);
   const Vector<T>& weights(const Action& action);
   void lend_weights(const Action& action);
   std::int64_t micro_batch(const Action& action) const;
+  int updates_per_step(int stage) const { return run_ ? run_->rule.updates_per_step(stage) : 1; }
+  std::int64_t version(const Action& action, int stage) const;
   std::int64_t tokens(int micro_batches) const;
 
   ExecutionSpace exec_;
@@ -171,8 +178,7 @@ class Executor {
   // Of asynchronous schedules.
   Reduction reports_;
   std::deque<std::int64_t> reported_;  ///< steps of the reports under way
-  bool own_finite_ = true;             ///< this rank's loss and gradient
-  double own_norm_ = 0.0;
+  double sum_of_squares_ = 0.0;        ///< of the gradients of the step's updates so far
   double evaluated_loss_ = 0.0;
   std::int32_t next_token_ = -1;
   std::vector<TraceEntry> trace_;

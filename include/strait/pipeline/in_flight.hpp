@@ -7,9 +7,9 @@
 namespace strait::pipeline {
 
 /// Adds this rank's part to `group`, which all ranks share: attributes that say which pipeline it is, and
-/// below its stage number kept versions of the weights (`versions/<v>`), the input and ids of each
-/// micro-batch in flight, what the codec's ends keep of them, and messages that have arrived but are not
-/// read. Once settled.
+/// below its number kept versions of the weights (`versions/<v>`, at the first replica of a stage alone), the
+/// input and ids of each micro-batch in flight, what the codec's ends keep of them, and messages that have
+/// arrived but are not read. Once settled.
 template <class T>
 void save_in_flight(Executor<T>& executor, io::Group group);
 

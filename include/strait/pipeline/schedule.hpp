@@ -35,8 +35,8 @@ enum class ActionKind {
   tied_reduce,       ///< first and last stage add up their gradients of the tied token table
   norm_reduce,       ///< every rank learns loss, gradient norm and votes
   loss_reduce,       ///< every rank learns the loss (or the chosen token)
+  step,              ///< optimisers of weights and boundary ends; one update of the stage
   report,            ///< hands loss, gradient norm and vote to the other ranks; nobody waits
-  step,              ///< optimisers of weights and boundary ends
 };
 
 std::string_view name(ActionKind kind);
@@ -46,8 +46,9 @@ struct Action {
   int micro_batch = -1;  ///< within the list
   int chunk = 0;
   int slot = 0;  ///< where the micro-batch's activations live on this rank
-  /// Weights to compute with (of a message: its sender's): updates since the list began, negative for those
-  /// that are kept from before. Of codec_sync, report and step: the update that they belong to.
+  /// Weights to compute with (of a message: its sender's): updates of that stage since the list began,
+  /// negative for those that are kept from before. Of step the update, of codec_sync and report the step that
+  /// they belong to.
   int version = 0;
   int boundary = -1;  ///< of a message
   int peer = -1;      ///< rank at the other side

@@ -73,7 +73,7 @@ class StageUnit {
   /// The replicas of the stage, this one among them.
   const ReplicaGroup& replicas() const { return replicas_; }
   /// The gradients are complete but for those of the last backward: they go out layer by layer.
-  void begin_all_reduce() { layers_to_go_ = stage_->span().layers(); }
+  void begin_all_reduce();
   /// True once gradients and what the codec's ends have summed are those of all replicas; never waits.
   bool all_reduce();
 
@@ -85,19 +85,19 @@ class StageUnit {
   double gradient_sum_of_squares();
 
   /// One update of weights, then of both codec ends.
-  void update(const optim::UpdateInfo& info, double learning_rate_fraction);
+  void update(const optim::UpdateInfo& info, const codec::UpdateInfo& codec_info);
   /// The next version of the weights equals this one.
-  void skip_update(std::int64_t step);
-  /// Of what the codec's ends have summed one replica keeps the total, unless it was used in `step`. After a
-  /// restart there is no step.
-  void share_out_sums(std::optional<std::int64_t> step);
+  void skip_update(const codec::UpdateInfo& codec_info);
+  /// Of what the codec's ends have summed one replica keeps the total, unless it was used in this update.
+  /// After a restart there is none.
+  void share_out_sums(const std::optional<codec::UpdateInfo>& update);
 
-  /// What an asynchronous run keeps beside weights, optimiser and codecs: versions, messages that arrived,
-  /// and of the micro-batches in flight what their forwards and gradients need. Once settled; begin_at comes
-  /// before load_in_flight, which runs their forwards again, or reads what they left where their weights are
-  /// gone.
-  void save_in_flight(io::Group group, const AsynchronousRun& run);
-  void load_in_flight(const io::Group& group, const AsynchronousRun& run);
+  /// What an asynchronous run keeps beside weights, optimiser and codecs, in a group of this rank in `all`:
+  /// versions, which the first replica saves for all, messages that arrived, and of the micro-batches in
+  /// flight what their forwards and gradients need. Once settled; begin_at comes before load_in_flight, which
+  /// runs their forwards again, or reads what they left where their weights are gone.
+  void save_in_flight(io::Group all, const AsynchronousRun& run);
+  void load_in_flight(const io::Group& all, const AsynchronousRun& run);
 
   /// Weights and their versions, gradients, activations, state of optimiser and codec, message buffers.
   std::int64_t memory_bytes() const;
@@ -112,7 +112,7 @@ class StageUnit {
 
   std::vector<codec::End<T>*> ends();
   void make_sums(Transport& transport);
-  void layer_done();
+  void layer_done(int layer);
 
   ExecutionSpace exec_;
   int index_;
@@ -131,8 +131,8 @@ class StageUnit {
   ReplicaGroup replicas_;
   std::vector<GradientPart> parts_;
   std::vector<std::unique_ptr<ReplicaSum<T>>> sums_;
-  bool adding_up_ = false;
-  int layers_to_go_ = 0;  ///< of the last backward, once it is known to be the next
+  bool begun_ = false;      ///< the backward at hand is the last before the sum
+  bool adding_up_ = false;  ///< all gradients are complete
 };
 
 extern template class StageUnit<float>;

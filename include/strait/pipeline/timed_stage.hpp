@@ -24,14 +24,12 @@ class TimedStage : public model::Stage<T> {
   void backward_weight(int slot) override;
 
  private:
-  enum class Pass { forward, backward, weights };
-  /// Waits for each of these, one after the other in the order of the pass, and lets others have the
-  /// processor where a stage that computes does.
-  void wait(const std::vector<double>& seconds, Pass pass) const;
+  /// Waits for each of these one after the other, from the last where `back`.
+  void wait(const std::vector<double>& seconds, bool back) const;
 
-  std::function<void()> between_layers_;
-  bool embeds_, has_head_;
-  std::vector<double> forward_, backward_input_, backward_weight_, backward_;  ///< in the order of the layers
+  std::function<void(int)> between_layers_;
+  int first_;  ///< of the layers below: 0, -1 for the table
+  std::vector<double> forward_, backward_input_, backward_weight_;  ///< in the order of the layers
 };
 
 extern template class TimedStage<float>;

@@ -43,8 +43,14 @@ struct TrainingPlan {
     return asynchronous ? asynchronous->rule.copies(stage) + (compensates(stage) ? 1 : 0) : 1;
   }
 
-  /// Updates of a stage between the forward of a micro-batch and its backward.
-  int updates_in_flight(int stage) const { return asynchronous ? asynchronous->updates_in_flight(stage) : 0; }
+  /// Ends of steps between the forward of a micro-batch on a stage and its backward.
+  int steps_in_flight(int stage) const { return asynchronous ? asynchronous->steps_in_flight(stage) : 0; }
+
+  /// Forward messages that may wait at a replica of a stage between two steps; none: they cannot.
+  std::optional<int> messages_between_lists(int stage) const {
+    if (!asynchronous) return std::nullopt;
+    return asynchronous->messages_between_lists(stage);
+  }
 };
 
 }  // namespace strait::pipeline

@@ -29,7 +29,8 @@ struct Verification {
 ///   exist then and are among the copies kept; by a rule each step uses the gradients of its own
 ///   micro-batches;
 /// - messages of a boundary are received in the order in which they are sent, by the right rank, and so is
-///   the synchronisation of their ends among them;
+///   the synchronisation of their ends among them; by a rule a receiver's end has then synchronised for as
+///   many steps as the sender had done, whichever replica that was;
 /// - no deadlock even where a send holds the only buffer of its channel until the receiver comes to the
 /// receive
 ///   (rendezvous, no receive posted ahead); with more buffers or earlier receives ranks only wait less;

@@ -1,0 +1,1 @@
+#include "asynchronous_replicas_mpi.hpp"
