@@ -102,6 +102,11 @@ void AdamW<T>::save(const ExecutionSpace& exec, io::Group group) const {
   model::save_parameters(exec, group.require_group("mean"), state_layout_, mean_);
   model::save_parameters(exec, group.require_group("square"), state_layout_, square_);
   group.set_attribute("step", step_);
+  // Stages that update their weights at other rates have other numbers than the one that they all write.
+  const io::Group means = group.group("mean");
+  for (const model::ParameterInfo& info : state_layout_.entries()) {
+    if (means.has(info.name)) means.dataset(info.name).set_attribute("step", step_);
+  }
 }
 
 template <class T>
@@ -110,6 +115,13 @@ void AdamW<T>::load(const ExecutionSpace& exec, const io::Group& group,
   model::load_parameters(exec, group.group("mean"), state_layout_, mean_, stored_name);
   model::load_parameters(exec, group.group("square"), state_layout_, square_, stored_name);
   step_ = group.attribute<std::int64_t>("step");
+  const io::Group means = group.group("mean");
+  for (const model::ParameterInfo& info : state_layout_.entries()) {
+    const std::string name = stored_name(info);
+    if (name.empty() || !means.has(name) || !means.dataset(name).has_attribute("step")) continue;
+    step_ = means.dataset(name).template attribute<std::int64_t>("step");
+    break;
+  }
   momentum_product_ = 1.0;
   for (std::int64_t step = 1; step <= step_; ++step) momentum_product_ *= nadam_momentum(config_.beta1, step);
 }

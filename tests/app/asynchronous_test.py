@@ -87,22 +87,25 @@ class Asynchronous(StraitTestCase):
 
     def test_restart_of_replicas_is_bitwise_with_micro_batches_in_flight(self):
         shape = dict(pipeline__stages=3, pipeline__replicas="[3,2,1]", training__sequences_per_step=12, run__steps=4,
-                     model__layers=4)
-        rules = [dict(pipeline__schedule="pipedream", pipeline__weight_versions=rule) for rule in ("stash", "none")]
-        for rule in [*rules, dict(pipeline__schedule="2bw")]:
-            name = rule.get("pipeline__weight_versions", "2bw")
-            with self.subTest(rule=name):
-                values = dict(shape, **rule, **SMALL["full" if name == "stash" else "mapl"], optimizer__warmup_steps=2)
-                whole = self.run_to(f"r-{name}-whole", ranks=6, **values, training__validation_interval=0)
-                parts = self.run_to(f"r-{name}-parts", ranks=6, **values, checkpoint__interval=1, checkpoint__keep=9)
+                     model__layers=4, optimizer__warmup_steps=2)
+        one = dict(pipeline__emulate_stages=3)
+        for rule, codec in (("stash", "full"), ("none", "mapl"), ("2bw", "mapl")):
+            with self.subTest(rule=rule):
+                values = dict(shape, pipeline__schedule="2bw", **SMALL[codec])
+                if rule != "2bw":
+                    values.update(pipeline__schedule="pipedream", pipeline__weight_versions=rule)
+                whole = self.run_to(f"{rule}-whole", ranks=1, **values, **one, training__validation_interval=0)
+                parts = self.run_to(f"{rule}-parts", ranks=1, **values, **one, checkpoint__interval=1,
+                                    checkpoint__keep=9)
                 self.equal(whole, parts)  # neither checkpoints nor validations change the run
-                for step in (1, 3):
-                    again = self.run_to(f"r-{name}-{step}", "--restart", parts / "checkpoints" / f"step_{step}",
-                                        ranks=6, **values)
+                for step, ranks, how in ((1, 1, one), (2, 6, {}), (3, 1, one)):
+                    again = self.run_to(f"{rule}-{step}", "--restart", parts / "checkpoints" / f"step_{step}",
+                                        ranks=ranks, **values, **how)
                     self.equal(whole, again)
-                emulated = self.run_to(f"r-{name}-emulated", "--restart", parts / "checkpoints" / "step_2", ranks=1,
-                                       **values, pipeline__emulate_stages=3)
-                self.equal(whole, emulated)
+        over_mpi = self.run_to("mpi", ranks=6, **values, checkpoint__interval=1, checkpoint__keep=9)
+        self.equal(whole, over_mpi)
+        again = self.run_to("mpi-1", "--restart", over_mpi / "checkpoints" / "step_1", ranks=1, **values, **one)
+        self.equal(whole, again)
 
     def test_more_messages_between_steps_than_a_boundary_buffers(self):
         # Four replicas hand one rank four micro-batches before its next step.
