@@ -1,5 +1,6 @@
 // Passes over whole tensors, [tokens, hidden] or all parameters of a block, and the functions of fast_math.
 
+#include "strait/kernels/checksum.hpp"
 #include "strait/kernels/elementwise.hpp"
 #include "strait/kernels/fast_math.hpp"
 #include "strait/model/parameters.hpp"
@@ -77,6 +78,11 @@ void list_vectors(perf::Suite& suite, const perf::Deck& deck) {
   suite.add("elementwise/sum_of_squares/" + deck.name, [size](const ExecutionSpace& exec) -> perf::Task {
     const auto x = perf::normal_vector(exec, size, 1);
     return {.run = [=] { benchmark::DoNotOptimize(sum_of_squares<float>(exec, x)); },
+            .work = {.bytes = perf::bytes_of(size)}};
+  });
+  suite.add("checksum/checksum/" + deck.name, [size](const ExecutionSpace& exec) -> perf::Task {
+    const auto x = perf::normal_vector(exec, size, 1);
+    return {.run = [=] { benchmark::DoNotOptimize(checksum<float>(exec, x)); },
             .work = {.bytes = perf::bytes_of(size)}};
   });
   suite.add("elementwise/fill_normal/" + deck.name, [size](const ExecutionSpace& exec) -> perf::Task {

@@ -24,7 +24,7 @@ pipeline::Schedule priced_schedule(const pipeline::PipelineSetup& setup, std::in
                               pipeline::schedule_options(setup));
   }
   const auto run = pipeline::asynchronous_run(setup.schedule, setup.weight_versions, setup.stages(),
-                                              setup.micro_batches, steps);
+                                              setup.micro_batches, steps, setup.replicas);
   return pipeline::asynchronous_schedule(run, 0, steps);
 }
 
