@@ -146,13 +146,15 @@ TEST(StageOptionsCheck, RecomputationAndSplitBackwardExcludeEachOther) {
 TEST(StageOptionsCheck, CallsBackBetweenLayers) {
   const ExecutionSpace exec;
   const auto config = test::tiny_llama(3, false);
-  int calls = 0;
-  Stage<float> stage(exec, config, test::whole_model(config), {.between_layers = [&] { ++calls; }});
+  std::vector<int> layers;
+  Stage<float> stage(exec, config, test::whole_model(config),
+                     {.between_layers = [&](int layer) { layers.push_back(layer); }});
   test::fill_tokens(exec, stage, 0, 1);
   stage.forward(0, stage.weights());
-  EXPECT_EQ(calls, 1 + 3) << "behind the table and each block";
+  EXPECT_EQ(layers, (std::vector{-1, 0, 1, 2})) << "behind the table and each block";
+  layers.clear();
   stage.backward(0, stage.weights(), 1.0);
-  EXPECT_EQ(calls, 4 + 1 + 3) << "behind the head and each block";
+  EXPECT_EQ(layers, (std::vector{3, 2, 1, 0})) << "behind the head and each block";
 }
 
 }  // namespace
