@@ -4,7 +4,8 @@
 
 #include "strait/core/kokkos.hpp"
 
-#include <chrono>
+#include "roofline.hpp"
+
 #include <map>
 #include <string>
 #include <vector>
@@ -45,10 +46,9 @@ class KernelTimes {
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
   struct Frame {
     std::string label;
-    Clock::time_point start;
+    double start;
     double inside = 0.0;  ///< seconds of frames within
   };
   static std::vector<Frame>& stack() {
@@ -57,12 +57,12 @@ class KernelTimes {
   }
   static void enter(const std::string& label) {
     const bool product = label.find("KokkosBlas::gemm") != std::string::npos;
-    stack().push_back({product ? "gemm" : label, Clock::now()});
+    stack().push_back({product ? "gemm" : label, now()});
   }
   static void leave() {
     const Frame frame = stack().back();
     stack().pop_back();
-    const double total = std::chrono::duration<double>(Clock::now() - frame.start).count();
+    const double total = now() - frame.start;
     seconds()[frame.label] += total - frame.inside;
     if (!stack().empty()) stack().back().inside += total;
   }
