@@ -80,7 +80,7 @@ std::string plan_command(const CommandLine& line, const Deck& deck, const Settin
   const auto machine =
       from.machine ? pipeline::Machine::from_file(*from.machine)
                    : equal_ranks(options.ranks > 0 ? options.ranks : settings.pipeline.placement().ranks(),
-                                 profile.link);
+                                 settings.link(profile));
   pipeline::PlanTask task = plan_task(settings, profile, machine);
   if (options.sync == "paper") task.sync = pipeline::SyncRule::paper;
 

@@ -96,6 +96,11 @@ Settings Settings::from_deck(const Deck& deck) {
   settings.training = TrainingConfig::from_deck(deck.table("training"));
   settings.optimizer = optim::OptimizerConfig::from_deck(deck.table("optimizer"));
   settings.pipeline = pipeline::PipelineConfig::from_deck(deck.table("pipeline"));
+  settings.network = pipeline::NetworkConfig::from_deck(deck.table("network"));
+  if (settings.network.emulated() && settings.pipeline.emulated) {
+    deck.table("network").reject(
+        "bandwidth", "is given, expected 0 with pipeline.emulate_stages, whose messages cross no link");
+  }
   settings.profile =
       deck.table("pipeline")
           .optional("profile", "",

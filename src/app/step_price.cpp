@@ -46,7 +46,7 @@ StepPrice step_price(const CommandLine& line, const Deck& deck, const Settings& 
     price.source = fmt::format("FLOPs at {}FLOP/s", with_prefix(line.simulation.rate));
   }
   price.costs = pipeline::simulation_costs<T>(profile, setup, codec);
-  price.link = profile.link;
+  price.link = settings.link(profile);
   return price;
 }
 

@@ -41,7 +41,7 @@ Trainer<T>::Trainer(const ExecutionSpace& exec, MPI_Comm communicator, const Com
     if (settings_.pipeline.emulated) {
       pipeline_.emplace(exec_, setup_, codec);
     } else {
-      pipeline_.emplace(exec_, setup_, codec, communicator_, Watchdog(rank_));
+      pipeline_.emplace(exec_, setup_, codec, communicator_, Watchdog(rank_), settings_.network);
     }
   });
   if (line_.restart) restart(*line_.restart);

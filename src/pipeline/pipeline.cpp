@@ -1,14 +1,15 @@
 #include "strait/pipeline/pipeline.hpp"
 
+#include "strait/pipeline/emulated_transport.hpp"
 #include "strait/pipeline/loopback_transport.hpp"
 
 namespace strait::pipeline {
 
 template <class T>
 Pipeline<T>::Pipeline(const ExecutionSpace& exec, const PipelineSetup& setup, const codec::Codec<T>& codec,
-                      MPI_Comm communicator, WaitHook hook) {
+                      MPI_Comm communicator, WaitHook hook, const NetworkConfig& network) {
   transports_.push_back(
-      std::make_unique<MpiTransport>(exec, communicator, setup.stages() - 1, std::move(hook)));
+      connect(exec, communicator, setup.stages() - 1, setup.placement(), network, std::move(hook)));
   executors_.push_back(std::make_unique<Executor<T>>(exec, setup, codec, *transports_[0]));
 }
 

@@ -1,6 +1,6 @@
 #include "strait/core/communicator.hpp"
 #include "strait/core/timer.hpp"
-#include "strait/pipeline/mpi_transport.hpp"
+#include "strait/pipeline/emulated_transport.hpp"
 #include "strait/pipeline/profiler.hpp"
 
 #include <algorithm>
@@ -131,13 +131,13 @@ LinkProfile fit_link(const std::vector<LinkSample>& samples) {
           .latency = latency};
 }
 
-LinkProfile measure_link(const ExecutionSpace& exec, MPI_Comm communicator) {
+LinkProfile measure_link(const ExecutionSpace& exec, MPI_Comm communicator, const NetworkConfig& network) {
   LinkProfile slowest;
   const int ranks = size_of(communicator);
   if (ranks == 1) return slowest;
-  MpiTransport transport(exec, communicator, ranks - 1);
+  const auto transport = connect(exec, communicator, ranks - 1, {.stages = ranks}, network);
   for (int lower = 0; lower + 1 < ranks; ++lower) {
-    const LinkProfile link = measure_pair(exec, communicator, transport, lower);
+    const LinkProfile link = measure_pair(exec, communicator, *transport, lower);
     slowest.latency = std::max(slowest.latency, link.latency);
     for (auto member : {&LinkProfile::bandwidth, &LinkProfile::bandwidth_both}) {
       slowest.*member = lower == 0 ? link.*member : std::min(slowest.*member, link.*member);

@@ -5,6 +5,7 @@
 #include "strait/data/config.hpp"
 #include "strait/optim/optimizer.hpp"
 #include "strait/pipeline/config.hpp"
+#include "strait/pipeline/network.hpp"
 
 namespace strait::app {
 
@@ -15,6 +16,7 @@ struct Settings {
   TrainingConfig training;
   optim::OptimizerConfig optimizer;
   pipeline::PipelineConfig pipeline;
+  pipeline::NetworkConfig network;
   std::string profile;  ///< file that split = "auto" balances the stages by; empty: by FLOPs
   CheckpointConfig checkpoint;
   OutputConfig output;
@@ -24,6 +26,11 @@ struct Settings {
 
   /// What the executors are built from; splits the layers.
   pipeline::PipelineSetup pipeline_setup() const;
+
+  /// That ranks are joined by: the emulated one, else that of `profile`.
+  pipeline::LinkProfile link(const pipeline::Profile& profile) const {
+    return network.emulated() ? network.link() : profile.link;
+  }
 
   std::int64_t tokens_per_step() const {
     return static_cast<std::int64_t>(training.sequences_per_step) * model.context;

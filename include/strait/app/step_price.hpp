@@ -17,7 +17,7 @@ struct StepPrice {
   pipeline::Schedule schedule;
   std::int64_t steps = 1;  ///< that the schedule has
   pipeline::SimulationCosts costs;
-  pipeline::LinkProfile link;  ///< as measured; without bandwidth where nothing was
+  pipeline::LinkProfile link;  ///< emulated by the deck or as measured; without bandwidth where nothing was
   std::string source;          ///< "profile FILE", or how it was estimated
 };
 

@@ -3,6 +3,7 @@
 
 #include "strait/pipeline/executor.hpp"
 #include "strait/pipeline/mpi_transport.hpp"
+#include "strait/pipeline/network.hpp"
 
 #include <memory>
 #include <vector>
@@ -12,9 +13,10 @@ namespace strait::pipeline {
 template <class T>
 class Pipeline {
  public:
-  /// This rank of a pipeline of setup.ranks() ranks, which `communicator` must have. Collective.
+  /// This rank of a pipeline of setup.ranks() ranks, which `communicator` must have, on the links that
+  /// `network` says. Collective.
   Pipeline(const ExecutionSpace& exec, const PipelineSetup& setup, const codec::Codec<T>& codec,
-           MPI_Comm communicator, WaitHook hook = {});
+           MPI_Comm communicator, WaitHook hook = {}, const NetworkConfig& network = {});
 
   /// All ranks, in this process, through the loopback transport.
   Pipeline(const ExecutionSpace& exec, const PipelineSetup& setup, const codec::Codec<T>& codec);

@@ -3,6 +3,7 @@
 
 #include "strait/codec/codec.hpp"
 #include "strait/pipeline/config.hpp"
+#include "strait/pipeline/network.hpp"
 #include "strait/pipeline/profile.hpp"
 #include "strait/pipeline/transport.hpp"
 
@@ -62,7 +63,8 @@ LinkProfile fit_link(const std::vector<LinkSample>& samples);
 
 /// The link between neighbours as a transport over `communicator` finds it: messages of growing size to and
 /// fro, then both ways at once. One pair after the other; the slowest in each respect counts. Nothing is
-/// measured on one rank. Collective.
-LinkProfile measure_link(const ExecutionSpace& exec, MPI_Comm communicator);
+/// measured on one rank. `network` may emulate the link. Collective.
+LinkProfile measure_link(const ExecutionSpace& exec, MPI_Comm communicator,
+                         const NetworkConfig& network = {});
 
 }  // namespace strait::pipeline
