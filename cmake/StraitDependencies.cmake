@@ -43,10 +43,11 @@ else()
   set(strait_kokkos_libraries ${KokkosKernels_LIBRARIES} ${KokkosKernels_TPL_LIBRARIES})
 endif()
 
-# Eigen-decompositions and Q R: on the device where there is one, else by LAPACK on the host.
+# Eigen-decompositions and Q R: on the device where there is one, else by LAPACK on the host. Products of
+# bfloat16 matrices on the device: by cuBLAS.
 if(STRAIT_BACKEND STREQUAL CUDA)
   find_dependency(CUDAToolkit)
-  set(strait_decompositions CUDA::cusolver)
+  set(strait_decompositions CUDA::cusolver CUDA::cublas)
 else()
   find_dependency(LAPACK)
   set(strait_decompositions LAPACK::LAPACK)

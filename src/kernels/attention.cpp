@@ -94,6 +94,23 @@ auto query_rows(const Matrix<T>& tensor, const Tile& tile) {
   };
 }
 
+/// Scratch for product_rows: nothing where they are the tensor's own.
+template <class T>
+Workspace<Compute<T>> tile_result(const Tiling& tiling, int head_dim) {
+  return {"strait::attention::tile_result", is_narrow<T> ? tiling.batch * tiling.query_rows : 0, head_dim};
+}
+
+/// Where products of the tile's queries and head add up: the rows of `tensor` that they are for, or where
+/// these would round each sum, rows of `result`, to be stored later.
+template <class T>
+auto product_rows(const Matrix<T>& tensor, const Matrix<Compute<T>>& result, const Tile& tile) {
+  if constexpr (is_narrow<T>) {
+    return item_rows(result, tile.width, 0, tile.end - tile.begin);
+  } else {
+    return query_rows(tensor, tile);
+  }
+}
+
 /// Scores [keys, queries] of an item without the columns beyond the tile's end, as a function of the item.
 template <class T>
 auto valid_scores(const Matrix<T>& scores, const Tile& tile, int begin, int end) {
@@ -109,7 +126,7 @@ bool has_extents(const View& tensor, std::int64_t row_count, std::int64_t column
 
 template <class T>
 void check(const AttentionShape& shape, const ConstMatrix<T>& qkv, const ConstMatrix<T>& out,
-           const ConstMatrix<T>& lse) {
+           const ConstMatrix<Compute<T>>& lse) {
   ensure(shape.sequences > 0 && shape.sequence_length > 0 && shape.head_dim > 0 && shape.kv_heads > 0 &&
              shape.heads > 0 && shape.heads % shape.kv_heads == 0,
          "attention: sizes must be positive and kv_heads must divide heads");
@@ -123,20 +140,23 @@ void check(const AttentionShape& shape, const ConstMatrix<T>& qkv, const ConstMa
 }  // namespace
 
 template <class T>
-void attention_forward(const ExecutionSpace& exec, const Matrix<T>& out, const Matrix<T>& lse,
+void attention_forward(const ExecutionSpace& exec, const Matrix<T>& out, const Matrix<Compute<T>>& lse,
                        ConstMatrix<T> qkv, const AttentionShape& shape) {
+  using C = Compute<T>;
   check<T>(shape, qkv, out, lse);
   const Tiling tiling = choose_tiling(exec, shape);
   const double scale = 1.0 / std::sqrt(double(shape.head_dim));
   const int length = shape.sequence_length, head_dim = shape.head_dim, width = tiling.query_rows;
   const std::int64_t packed_rows = std::int64_t(tiling.batch) * length;
-  const Workspace<T> queries("strait::attention::queries", packed_rows, head_dim);
-  const Workspace<T> keys("strait::attention::keys", packed_rows, head_dim);
-  const Workspace<T> values("strait::attention::values", packed_rows, head_dim);
-  const Workspace<T> transposed("strait::attention::transposed_queries", tiling.batch * head_dim, width);
-  const Workspace<T> scores("strait::attention::scores", packed_rows, width);
-  const Workspace<T> reciprocals("strait::attention::reciprocals", tiling.batch, width);
-  const Matrix<T> output = unmanaged(out), log_sums = unmanaged(lse);
+  const Workspace<C> queries("strait::attention::queries", packed_rows, head_dim);
+  const Workspace<C> keys("strait::attention::keys", packed_rows, head_dim);
+  const Workspace<C> values("strait::attention::values", packed_rows, head_dim);
+  const Workspace<C> transposed("strait::attention::transposed_queries", tiling.batch * head_dim, width);
+  const Workspace<C> scores("strait::attention::scores", packed_rows, width);
+  const Workspace<C> reciprocals("strait::attention::reciprocals", tiling.batch, width);
+  const Workspace<C> result = tile_result<T>(tiling, head_dim);
+  const Matrix<T> output = unmanaged(out);
+  const Matrix<C> log_sums = unmanaged(lse);
   const ConstMatrix<T> input = unmanaged<const T>(qkv);
 
   for_each_batch(shape, tiling, [&](const HeadBatch& batch) {
@@ -148,31 +168,38 @@ void attention_forward(const ExecutionSpace& exec, const Matrix<T>& out, const M
     launch(exec, "strait::attention::pack_queries", positions,
            attention::PackQueries<T>{batch, queries.view, input});
     for_each_tile(batch, tiling, [&](const Tile& tile) {
-      launch(exec, "strait::attention::transpose", batch.items * width / attention::TransposeTile<T>::block,
-             attention::TransposeTile<T>{tile, transposed.view, queries.view});
+      launch(exec, "strait::attention::transpose", batch.items * width / attention::TransposeTile<C>::block,
+             attention::TransposeTile<C>{tile, transposed.view, queries.view});
       for_each_key_block(tile, tiling, [&](int begin, int end) {
-        batched_matmul<T>(exec, batch.items, item_rows(scores.view, length, begin, end),
+        batched_matmul<C>(exec, batch.items, item_rows(scores.view, length, begin, end),
                           item_rows(keys.view, length, begin, end),
                           item_rows(transposed.view, head_dim, 0, head_dim), {.alpha = scale});
       });
       launch(exec, "strait::attention::softmax", batch.items * width / attention::lanes,
-             attention::Softmax<T>{tile, scores.view, reciprocals.view, log_sums});
+             attention::Softmax<C>{tile, scores.view, reciprocals.view, log_sums});
       for_each_key_block(tile, tiling, [&](int begin, int end) {
-        batched_matmul<T>(exec, batch.items, query_rows(output, tile),
+        batched_matmul<C>(exec, batch.items, product_rows<T>(output, result.view, tile),
                           valid_scores(scores.view, tile, begin, end),
                           item_rows(values.view, length, begin, end),
                           {.a = Transpose::yes, .beta = begin == 0 ? 0.0 : 1.0});
       });
-      launch(exec, "strait::attention::scale_output", batch.items * (tile.end - tile.begin),
-             attention::ScaleOutput<T>{tile, output, reciprocals.view});
+      const std::int64_t tile_rows = std::int64_t(batch.items) * (tile.end - tile.begin);
+      if constexpr (is_narrow<T>) {
+        launch(exec, "strait::attention::store_output", tile_rows,
+               attention::StoreQueries<T>{tile, output, result.view, reciprocals.view});
+      } else {
+        launch(exec, "strait::attention::scale_output", tile_rows,
+               attention::ScaleOutput<T>{tile, output, reciprocals.view});
+      }
     });
   });
 }
 
 template <class T>
 void attention_backward(const ExecutionSpace& exec, const Matrix<T>& dqkv, ConstMatrix<T> dout,
-                        ConstMatrix<T> qkv, ConstMatrix<T> out, ConstMatrix<T> lse,
+                        ConstMatrix<T> qkv, ConstMatrix<T> out, ConstMatrix<Compute<T>> lse,
                         const AttentionShape& shape) {
+  using C = Compute<T>;
   check<T>(shape, qkv, out, lse);
   ensure(has_extents(dqkv, qkv.extent(0), qkv.extent(1)) && has_extents(dout, out.extent(0), out.extent(1)),
          "attention: extents of the gradients do not match");
@@ -180,21 +207,23 @@ void attention_backward(const ExecutionSpace& exec, const Matrix<T>& dqkv, Const
   const double scale = 1.0 / std::sqrt(double(shape.head_dim));
   const int length = shape.sequence_length, head_dim = shape.head_dim, width = tiling.query_rows;
   const std::int64_t packed_rows = std::int64_t(tiling.batch) * length;
-  const Workspace<T> queries("strait::attention::queries", packed_rows, head_dim);
-  const Workspace<T> gradients("strait::attention::gradients", packed_rows, head_dim);
-  const Workspace<T> keys("strait::attention::keys", packed_rows, head_dim);
-  const Workspace<T> values("strait::attention::values", packed_rows, head_dim);
-  const Workspace<T> dkeys("strait::attention::dkeys", packed_rows, head_dim);
-  const Workspace<T> dvalues("strait::attention::dvalues", packed_rows, head_dim);
-  const Workspace<T> transposed("strait::attention::transposed_queries", tiling.batch * head_dim, width);
-  const Workspace<T> transposed_gradients("strait::attention::transposed_gradients", tiling.batch * head_dim,
+  const Workspace<C> queries("strait::attention::queries", packed_rows, head_dim);
+  const Workspace<C> gradients("strait::attention::gradients", packed_rows, head_dim);
+  const Workspace<C> keys("strait::attention::keys", packed_rows, head_dim);
+  const Workspace<C> values("strait::attention::values", packed_rows, head_dim);
+  const Workspace<C> dkeys("strait::attention::dkeys", packed_rows, head_dim);
+  const Workspace<C> dvalues("strait::attention::dvalues", packed_rows, head_dim);
+  const Workspace<C> transposed("strait::attention::transposed_queries", tiling.batch * head_dim, width);
+  const Workspace<C> transposed_gradients("strait::attention::transposed_gradients", tiling.batch * head_dim,
                                           width);
-  const Workspace<T> scores("strait::attention::scores", packed_rows, width);
-  const Workspace<T> dscores("strait::attention::dscores", packed_rows, width);
-  const Workspace<T> dots("strait::attention::dots", tiling.batch, length);
+  const Workspace<C> scores("strait::attention::scores", packed_rows, width);
+  const Workspace<C> dscores("strait::attention::dscores", packed_rows, width);
+  const Workspace<C> dots("strait::attention::dots", tiling.batch, length);
   const Matrix<T> dinput = unmanaged(dqkv);
+  const Workspace<C> result = tile_result<T>(tiling, head_dim);
   const ConstMatrix<T> input = unmanaged<const T>(qkv), doutput = unmanaged<const T>(dout),
-                       output = unmanaged<const T>(out), log_sums = unmanaged<const T>(lse);
+                       output = unmanaged<const T>(out);
+  const ConstMatrix<C> log_sums = unmanaged<const C>(lse);
 
   for_each_batch(shape, tiling, [&](const HeadBatch& batch) {
     const std::int64_t positions = std::int64_t(batch.items) * length;
@@ -206,34 +235,39 @@ void attention_backward(const ExecutionSpace& exec, const Matrix<T>& dqkv, Const
            attention::PackQueriesGradients<T>{batch, queries.view, gradients.view, dots.view, input, doutput,
                                               output});
     for_each_tile(batch, tiling, [&](const Tile& tile) {
-      const std::int64_t blocks = batch.items * width / attention::TransposeTile<T>::block;
+      const std::int64_t blocks = batch.items * width / attention::TransposeTile<C>::block;
       launch(exec, "strait::attention::transpose", blocks,
-             attention::TransposeTile<T>{tile, transposed.view, queries.view});
+             attention::TransposeTile<C>{tile, transposed.view, queries.view});
       launch(exec, "strait::attention::transpose", blocks,
-             attention::TransposeTile<T>{tile, transposed_gradients.view, gradients.view});
+             attention::TransposeTile<C>{tile, transposed_gradients.view, gradients.view});
       for_each_key_block(tile, tiling, [&](int begin, int end) {
-        batched_matmul<T>(exec, batch.items, item_rows(scores.view, length, begin, end),
+        batched_matmul<C>(exec, batch.items, item_rows(scores.view, length, begin, end),
                           item_rows(keys.view, length, begin, end),
                           item_rows(transposed.view, head_dim, 0, head_dim), {.alpha = scale});
-        batched_matmul<T>(exec, batch.items, item_rows(dscores.view, length, begin, end),
+        batched_matmul<C>(exec, batch.items, item_rows(dscores.view, length, begin, end),
                           item_rows(values.view, length, begin, end),
                           item_rows(transposed_gradients.view, head_dim, 0, head_dim), {});
       });
       launch(exec, "strait::attention::softmax_backward", batch.items * width / attention::lanes,
-             attention::SoftmaxBackward<T>{tile, scores.view, dscores.view, dots.view, log_sums});
+             attention::SoftmaxBackward<C>{tile, scores.view, dscores.view, dots.view, log_sums});
       const double accumulate = batch.member == 0 && tile.end == length ? 0.0 : 1.0;
       for_each_key_block(tile, tiling, [&](int begin, int end) {
         const auto p = valid_scores(scores.view, tile, begin, end);
         const auto ds = valid_scores(dscores.view, tile, begin, end);
-        batched_matmul<T>(exec, batch.items, item_rows(dvalues.view, length, begin, end), p,
+        batched_matmul<C>(exec, batch.items, item_rows(dvalues.view, length, begin, end), p,
                           item_rows(gradients.view, length, tile.begin, tile.end), {.beta = accumulate});
-        batched_matmul<T>(exec, batch.items, item_rows(dkeys.view, length, begin, end), ds,
+        batched_matmul<C>(exec, batch.items, item_rows(dkeys.view, length, begin, end), ds,
                           item_rows(queries.view, length, tile.begin, tile.end),
                           {.alpha = scale, .beta = accumulate});
-        batched_matmul<T>(exec, batch.items, query_rows(dinput, tile), ds,
+        batched_matmul<C>(exec, batch.items, product_rows<T>(dinput, result.view, tile), ds,
                           item_rows(keys.view, length, begin, end),
                           {.a = Transpose::yes, .alpha = scale, .beta = begin == 0 ? 0.0 : 1.0});
       });
+      if constexpr (is_narrow<T>) {
+        launch(exec, "strait::attention::store_query_gradients",
+               std::int64_t(batch.items) * (tile.end - tile.begin),
+               attention::StoreQueries<T>{tile, dinput, result.view, {}});
+      }
     });
     if (batch.member == shape.heads / shape.kv_heads - 1) {
       launch(exec, "strait::attention::unpack_keys_values", positions,
@@ -242,14 +276,15 @@ void attention_backward(const ExecutionSpace& exec, const Matrix<T>& dqkv, Const
   });
 }
 
-#define STRAIT_INSTANTIATE(T)                                                                   \
-  template void attention_forward<T>(const ExecutionSpace&, const Matrix<T>&, const Matrix<T>&, \
-                                     ConstMatrix<T>, const AttentionShape&);                    \
-  template void attention_backward<T>(const ExecutionSpace&, const Matrix<T>&, ConstMatrix<T>,  \
-                                      ConstMatrix<T>, ConstMatrix<T>, ConstMatrix<T>,           \
+#define STRAIT_INSTANTIATE(T)                                                                            \
+  template void attention_forward<T>(const ExecutionSpace&, const Matrix<T>&, const Matrix<Compute<T>>&, \
+                                     ConstMatrix<T>, const AttentionShape&);                             \
+  template void attention_backward<T>(const ExecutionSpace&, const Matrix<T>&, ConstMatrix<T>,           \
+                                      ConstMatrix<T>, ConstMatrix<T>, ConstMatrix<Compute<T>>,           \
                                       const AttentionShape&);
 STRAIT_INSTANTIATE(float)
 STRAIT_INSTANTIATE(double)
+STRAIT_INSTANTIATE(bfloat16)
 #undef STRAIT_INSTANTIATE
 
 }  // namespace strait::kernels

@@ -45,22 +45,23 @@ struct Tile {
 
 /// a . b in independent partial sums, so that the loop vectorises.
 template <class T>
-KOKKOS_INLINE_FUNCTION T dot(const T* a, const T* b, int size) {
+KOKKOS_INLINE_FUNCTION Compute<T> dot(const T* a, const T* b, int size) {
+  using C = Compute<T>;
   constexpr int partial_sums = 16;
-  T partial[partial_sums] = {};
+  C partial[partial_sums] = {};
   int i = 0;
   for (; i + partial_sums <= size; i += partial_sums) {
     for (int s = 0; s < partial_sums; ++s) partial[s] += a[i + s] * b[i + s];
   }
-  T sum = 0;
+  C sum = 0;
   for (; i < size; ++i) sum += a[i] * b[i];
   for (int s = 0; s < partial_sums; ++s) sum += partial[s];
   return sum;
 }
 
-template <class T>
-KOKKOS_INLINE_FUNCTION void copy_row(T* to, const T* from, int size) {
-  for (int i = 0; i < size; ++i) to[i] = from[i];
+template <class To, class From>
+KOKKOS_INLINE_FUNCTION void copy_row(To* to, const From* from, int size) {
+  for (int i = 0; i < size; ++i) to[i] = static_cast<To>(from[i]);
 }
 
 /// Asks for a row that is wanted soon, on hosts: rows of a head lie a page apart, which hardware does not
@@ -84,7 +85,7 @@ KOKKOS_INLINE_FUNCTION std::int64_t token_ahead(std::int64_t token, int position
 template <class T>
 struct PackKeysValues {
   HeadBatch batch;
-  Matrix<T> keys, values;  ///< [items * sequence_length, head_dim]
+  Matrix<Compute<T>> keys, values;  ///< [items * sequence_length, head_dim]
   ConstMatrix<T> qkv;
 
   KOKKOS_FUNCTION void operator()(std::int64_t row) const {
@@ -102,7 +103,7 @@ struct PackKeysValues {
 template <class T>
 struct PackQueries {
   HeadBatch batch;
-  Matrix<T> queries;  ///< [items * sequence_length, head_dim]
+  Matrix<Compute<T>> queries;  ///< [items * sequence_length, head_dim]
   ConstMatrix<T> qkv;
 
   KOKKOS_FUNCTION void operator()(std::int64_t row) const {
@@ -117,8 +118,8 @@ struct PackQueries {
 template <class T>
 struct PackQueriesGradients {
   HeadBatch batch;
-  Matrix<T> queries, gradients;  ///< [items * sequence_length, head_dim]
-  Matrix<T> dots;                ///< [items, sequence_length]
+  Matrix<Compute<T>> queries, gradients;  ///< [items * sequence_length, head_dim]
+  Matrix<Compute<T>> dots;                ///< [items, sequence_length]
   ConstMatrix<T> qkv, dout, out;
 
   KOKKOS_FUNCTION void operator()(std::int64_t row) const {
@@ -140,7 +141,7 @@ template <class T>
 struct UnpackKeysValues {
   HeadBatch batch;
   Matrix<T> dqkv;
-  Matrix<T> dkeys, dvalues;  ///< [items * sequence_length, head_dim]
+  Matrix<Compute<T>> dkeys, dvalues;  ///< [items * sequence_length, head_dim]
 
   KOKKOS_FUNCTION void operator()(std::int64_t row) const {
     const int length = batch.shape.sequence_length;
@@ -258,6 +259,27 @@ struct ScaleOutput {
     T* const row = &out(tile.batch.token(item, tile.begin + query), tile.batch.query_column(item));
     const T reciprocal = reciprocals(item, query);
     for (int channel = 0; channel < tile.batch.shape.head_dim; ++channel) row[channel] *= reciprocal;
+  }
+};
+
+/// Rows of the tile that were worked out in another precision take their place in `to`, multiplied by factors
+/// unless empty.
+template <class T>
+struct StoreQueries {
+  Tile tile;
+  Matrix<T> to;
+  Matrix<Compute<T>> from;     ///< [items * width, head_dim]
+  Matrix<Compute<T>> factors;  ///< [items, width]
+
+  KOKKOS_FUNCTION void operator()(std::int64_t index) const {
+    const int count = tile.end - tile.begin, head_dim = tile.batch.shape.head_dim;
+    const int item = index / count, query = index % count;
+    T* const to_row = &to(tile.batch.token(item, tile.begin + query), tile.batch.query_column(item));
+    const Compute<T>* const from_row = &from(std::int64_t(item) * tile.width + query, 0);
+    const Compute<T> factor = factors.size() > 0 ? factors(item, query) : Compute<T>(1);
+    for (int channel = 0; channel < head_dim; ++channel) {
+      to_row[channel] = static_cast<T>(from_row[channel] * factor);
+    }
   }
 };
 

@@ -22,26 +22,29 @@ std::int64_t choose_chunk(std::int64_t tokens, std::int64_t vocab, const CrossEn
   return std::min(chunk, tokens);
 }
 
-/// Losses of a chunk of tokens from their logits, which become their gradients if `gradient`.
+/// Losses of a chunk of tokens from their logits, which become their gradients if `gradient`; as what
+/// products take, those are in `factors`, which is empty where it would be the same.
 template <class T, bool gradient>
 struct TokenLosses {
-  Matrix<T> logits;
+  using C = Compute<T>;
+  Matrix<C> logits;
+  Matrix<T> factors;
   TokenIds targets;
   Vector<double> losses;
   double gradient_scale;
 
   KOKKOS_FUNCTION void operator()(const Row& row, std::int64_t token) const {
-    constexpr std::int64_t block = 2048;  // sums within a block in T, of blocks in double
+    constexpr std::int64_t block = 2048;  // sums within a block in C, of blocks in double
     const std::int64_t vocab = logits.extent(1), target = targets(token);
-    T* const values = &logits(token, 0);
-    const T target_logit = values[target];
-    const T maximum = row_max<T>(row, vocab, [&](std::int64_t j) { return values[j]; });
+    C* const values = &logits(token, 0);
+    const C target_logit = values[target];
+    const C maximum = row_max<C>(row, vocab, [&](std::int64_t j) { return values[j]; });
     double sum = 0.0;
     for (std::int64_t begin = 0; begin < vocab; begin += block) {
       const std::int64_t count = vocab - begin < block ? vocab - begin : block;
-      T* const part = values + begin;
-      sum += static_cast<double>(row_sum<T>(row, count, [&](std::int64_t j) {
-        const T e = fast::exp(part[j] - maximum);
+      C* const part = values + begin;
+      sum += static_cast<double>(row_sum<C>(row, count, [&](std::int64_t j) {
+        const C e = fast::exp(part[j] - maximum);
         if constexpr (gradient) part[j] = e;
         return e;
       }));
@@ -50,11 +53,16 @@ struct TokenLosses {
       losses(token) = math::log(sum) + (static_cast<double>(maximum) - static_cast<double>(target_logit));
     });
     if constexpr (gradient) {
-      const T factor = static_cast<T>(gradient_scale / sum);
+      const C factor = static_cast<C>(gradient_scale / sum);
       row.barrier();
       row_for(row, vocab, [&](std::int64_t j) { values[j] *= factor; });
       row.barrier();
-      row_once(row, [&] { values[target] -= static_cast<T>(gradient_scale); });
+      row_once(row, [&] { values[target] -= static_cast<C>(gradient_scale); });
+      if constexpr (is_narrow<T>) {
+        T* const rounded = &factors(token, 0);
+        row.barrier();
+        row_for(row, vocab, [&](std::int64_t j) { rounded[j] = static_cast<T>(values[j]); });
+      }
     }
   }
 };
@@ -62,29 +70,37 @@ struct TokenLosses {
 /// Both entry points; dx and dhead are not touched unless `gradient`.
 template <class T, bool gradient>
 void cross_entropy(const ExecutionSpace& exec, const Vector<double>& loss_sum, const Matrix<T>& dx,
-                   const Matrix<T>& dhead, const ConstMatrix<T>& x, const ConstMatrix<T>& head,
+                   const Matrix<Compute<T>>& dhead, const ConstMatrix<T>& x, const ConstMatrix<T>& head,
                    const TokenIds& targets, const CrossEntropyOptions& options) {
   const std::int64_t tokens = x.extent(0), vocab = head.extent(0);
   ensure(vocab > 0 && head.extent(1) == x.extent(1) && targets.extent(0) == x.extent(0) &&
              loss_sum.extent(0) == 1,
          "cross_entropy: extents do not match");
   const std::int64_t chunk = choose_chunk(tokens, vocab, options);
-  const Workspace<T> logits("strait::cross_entropy::logits", chunk, vocab);
+  using C = Compute<T>;
+  const Workspace<C> logits("strait::cross_entropy::logits", chunk, vocab);
+  const Workspace<T> factors("strait::cross_entropy::factors", gradient && is_narrow<T> ? chunk : 0, vocab);
   const Vector<double> losses(
       Kokkos::view_alloc(Kokkos::WithoutInitializing, "strait::cross_entropy::losses"), tokens);
   for (std::int64_t begin = 0; begin < tokens; begin += chunk) {
     const std::int64_t end = std::min(begin + chunk, tokens);
     const auto range = std::make_pair(begin, end);
-    const Matrix<T> chunk_logits = rows(logits.view, 0, end - begin);
+    const Matrix<C> chunk_logits = rows(logits.view, 0, end - begin);
     const ConstMatrix<T> chunk_x = rows(x, begin, end);
-    matmul<T>(exec, chunk_logits, chunk_x, head, {.b = Transpose::yes});
+    matmul<C, T>(exec, chunk_logits, chunk_x, head, {.b = Transpose::yes});
     for_each_row("strait::cross_entropy::token_losses", exec, end - begin,
-                 TokenLosses<T, gradient>{chunk_logits, Kokkos::subview(targets, range),
+                 TokenLosses<T, gradient>{chunk_logits, factors.view, Kokkos::subview(targets, range),
                                           Kokkos::subview(losses, range), options.gradient_scale});
     if constexpr (gradient) {
+      Matrix<T> d;  // the chunk's gradients
+      if constexpr (is_narrow<T>) {
+        d = rows(factors.view, 0, end - begin);
+      } else {
+        d = chunk_logits;
+      }
       // dhead first: dx may overwrite x.
-      matmul<T>(exec, dhead, chunk_logits, chunk_x, {.a = Transpose::yes, .beta = 1.0});
-      matmul<T>(exec, rows(dx, begin, end), chunk_logits, head);
+      matmul<C, T>(exec, dhead, d, chunk_x, {.a = Transpose::yes, .beta = 1.0});
+      matmul<T>(exec, rows(dx, begin, end), d, head);
     }
   }
   for_each_row(
@@ -104,7 +120,7 @@ void cross_entropy_forward(const ExecutionSpace& exec, const Vector<double>& los
 
 template <class T>
 void cross_entropy_forward_backward(const ExecutionSpace& exec, const Vector<double>& loss_sum,
-                                    const Matrix<T>& dx, const Matrix<T>& dhead, ConstMatrix<T> x,
+                                    const Matrix<T>& dx, const Matrix<Compute<T>>& dhead, ConstMatrix<T> x,
                                     ConstMatrix<T> head, const TokenIds& targets,
                                     CrossEntropyOptions options) {
   ensure(dx.extent(0) == x.extent(0) && dx.extent(1) == x.extent(1) && dhead.extent(0) == head.extent(0) &&
@@ -116,11 +132,12 @@ void cross_entropy_forward_backward(const ExecutionSpace& exec, const Vector<dou
 #define STRAIT_INSTANTIATE(T)                                                                          \
   template void cross_entropy_forward<T>(const ExecutionSpace&, const Vector<double>&, ConstMatrix<T>, \
                                          ConstMatrix<T>, const TokenIds&, CrossEntropyOptions);        \
-  template void cross_entropy_forward_backward<T>(const ExecutionSpace&, const Vector<double>&,        \
-                                                  const Matrix<T>&, const Matrix<T>&, ConstMatrix<T>,  \
-                                                  ConstMatrix<T>, const TokenIds&, CrossEntropyOptions);
+  template void cross_entropy_forward_backward<T>(                                                     \
+      const ExecutionSpace&, const Vector<double>&, const Matrix<T>&, const Matrix<Compute<T>>&,       \
+      ConstMatrix<T>, ConstMatrix<T>, const TokenIds&, CrossEntropyOptions);
 STRAIT_INSTANTIATE(float)
 STRAIT_INSTANTIATE(double)
+STRAIT_INSTANTIATE(bfloat16)
 #undef STRAIT_INSTANTIATE
 
 }  // namespace strait::kernels

@@ -1,5 +1,6 @@
 #include "strait/kernels/elementwise.hpp"
 
+#include "strait/core/bits16.hpp"
 #include "strait/core/error.hpp"
 #include "strait/core/host_mirror.hpp"
 #include "strait/core/random.hpp"
@@ -17,20 +18,20 @@ void add(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<T> x) {
       "strait::elementwise::add", exec, y.extent(0), KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
         T* const y_row = &y(i, 0);
         const T* const x_row = &x(i, 0);
-        row_for(row, width, [&](std::int64_t j) { y_row[j] += x_row[j]; });
+        row_for(row, width, [&](std::int64_t j) { y_row[j] = static_cast<T>(y_row[j] + x_row[j]); });
       });
 }
 
-template <class T>
-void copy(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<T> x) {
+template <class T, class From>
+void copy(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<From> x) {
   ensure(y.extent(0) == x.extent(0) && y.extent(1) == x.extent(1), "copy: extents do not match");
   const auto width = static_cast<std::int64_t>(y.extent(1));
   if (width == 0) return;
   for_each_row(
       "strait::elementwise::copy", exec, y.extent(0), KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
         T* const y_row = &y(i, 0);
-        const T* const x_row = &x(i, 0);
-        row_for(row, width, [&](std::int64_t j) { y_row[j] = x_row[j]; });
+        const From* const x_row = &x(i, 0);
+        row_for(row, width, [&](std::int64_t j) { y_row[j] = static_cast<T>(x_row[j]); });
       });
 }
 
@@ -102,5 +103,10 @@ void fill_normal(const ExecutionSpace& exec, const Vector<T>& x, double standard
 STRAIT_INSTANTIATE(float)
 STRAIT_INSTANTIATE(double)
 #undef STRAIT_INSTANTIATE
+
+template void add<bfloat16>(const ExecutionSpace&, const Matrix<bfloat16>&, ConstMatrix<bfloat16>);
+template void copy<bfloat16>(const ExecutionSpace&, const Matrix<bfloat16>&, ConstMatrix<bfloat16>);
+template void copy<bfloat16, float>(const ExecutionSpace&, const Matrix<bfloat16>&, ConstMatrix<float>);
+template void copy<float, bfloat16>(const ExecutionSpace&, const Matrix<float>&, ConstMatrix<bfloat16>);
 
 }  // namespace strait::kernels

@@ -23,19 +23,20 @@ void embedding_forward(const ExecutionSpace& exec, const Matrix<T>& x, ConstMatr
 }
 
 template <class T>
-void embedding_backward(const ExecutionSpace& exec, const Matrix<T>& dtable, ConstMatrix<T> dx,
+void embedding_backward(const ExecutionSpace& exec, const Matrix<Compute<T>>& dtable, ConstMatrix<T> dx,
                         const TokenIds& ids, double scale) {
   ensure(dx.extent(0) == ids.extent(0) && dx.extent(1) == dtable.extent(1),
          "embedding_backward: extents do not match");
   const auto hidden = static_cast<std::int64_t>(dx.extent(1));
   if (hidden == 0 || ids.extent(0) == 0) return;
-  const T factor = static_cast<T>(scale);
+  using C = Compute<T>;
+  const C factor = static_cast<C>(scale);
   const TokenOrder order = sort_by_token(exec, ids, dtable.extent(0));
   for_each_row(
       "strait::embedding::backward", exec, ids.extent(0), KOKKOS_LAMBDA(const Row& row, std::int64_t slot) {
         const std::int32_t id = ids(order.positions(slot));
         if (slot != order.begin(id)) return;
-        T* const sum = &dtable(id, 0);
+        C* const sum = &dtable(id, 0);
         for (std::int32_t other = order.begin(id); other < order.end(id); ++other) {
           const T* const dx_row = &dx(order.positions(other), 0);
           row_for(row, hidden, [&](std::int64_t j) { sum[j] += factor * dx_row[j]; });
@@ -44,13 +45,14 @@ void embedding_backward(const ExecutionSpace& exec, const Matrix<T>& dtable, Con
       });
 }
 
-#define STRAIT_INSTANTIATE(T)                                                                  \
-  template void embedding_forward<T>(const ExecutionSpace&, const Matrix<T>&, ConstMatrix<T>,  \
-                                     const TokenIds&);                                         \
-  template void embedding_backward<T>(const ExecutionSpace&, const Matrix<T>&, ConstMatrix<T>, \
+#define STRAIT_INSTANTIATE(T)                                                                           \
+  template void embedding_forward<T>(const ExecutionSpace&, const Matrix<T>&, ConstMatrix<T>,           \
+                                     const TokenIds&);                                                  \
+  template void embedding_backward<T>(const ExecutionSpace&, const Matrix<Compute<T>>&, ConstMatrix<T>, \
                                       const TokenIds&, double);
 STRAIT_INSTANTIATE(float)
 STRAIT_INSTANTIATE(double)
+STRAIT_INSTANTIATE(bfloat16)
 #undef STRAIT_INSTANTIATE
 
 }  // namespace strait::kernels

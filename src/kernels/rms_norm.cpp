@@ -10,11 +10,12 @@ namespace {
 
 /// One row: rstd of x and y = x * rstd * gain. Returns rstd.
 template <class T>
-KOKKOS_INLINE_FUNCTION T normalise_row(const Row& row, T* y, const T* x, const T* gain, std::int64_t hidden,
-                                       T epsilon) {
-  const T sum = row_sum<T>(row, hidden, [&](std::int64_t j) { return x[j] * x[j]; });
-  const T scale = T(1) / math::sqrt(sum / static_cast<T>(hidden) + epsilon);
-  row_for(row, hidden, [&](std::int64_t j) { y[j] = x[j] * scale * gain[j]; });
+KOKKOS_INLINE_FUNCTION Compute<T> normalise_row(const Row& row, T* y, const T* x, const T* gain,
+                                                std::int64_t hidden, Compute<T> epsilon) {
+  using C = Compute<T>;
+  const C sum = row_sum<C>(row, hidden, [&](std::int64_t j) { return x[j] * x[j]; });
+  const C scale = C(1) / math::sqrt(sum / static_cast<C>(hidden) + epsilon);
+  row_for(row, hidden, [&](std::int64_t j) { y[j] = static_cast<T>(x[j] * scale * gain[j]); });
   return scale;
 }
 
@@ -22,28 +23,29 @@ KOKKOS_INLINE_FUNCTION T normalise_row(const Row& row, T* y, const T* x, const T
 /// result does not depend on the threads.
 template <class T>
 struct GainGradientOfBlock {
+  using C = Compute<T>;
   static constexpr std::int64_t block = 128;
-  Matrix<T> partial;
+  Matrix<C> partial;
   ConstMatrix<T> dy, x;
-  ConstVector<T> rstd;
+  ConstVector<C> rstd;
 
   KOKKOS_FUNCTION void operator()(const Row& row, std::int64_t index) const {
     const auto hidden = static_cast<std::int64_t>(x.extent(1));
     const auto tokens = static_cast<std::int64_t>(x.extent(0));
     const std::int64_t begin = index * block;
     const std::int64_t end = begin + block < tokens ? begin + block : tokens;
-    T* const sum = &partial(index, 0);
+    C* const sum = &partial(index, 0);
     if constexpr (host_accessible) {
       row_for(row, hidden, [&](std::int64_t j) { sum[j] = 0; });
       for (std::int64_t i = begin; i < end; ++i) {
         const T* const dy_row = &dy(i, 0);
         const T* const x_row = &x(i, 0);
-        const T scale = rstd(i);
+        const C scale = rstd(i);
         row_for(row, hidden, [&](std::int64_t j) { sum[j] += dy_row[j] * x_row[j] * scale; });
       }
     } else {
       row_for(row, hidden, [&](std::int64_t j) {
-        T s = 0;
+        C s = 0;
         for (std::int64_t i = begin; i < end; ++i) s += dy(i, j) * x(i, j) * rstd(i);
         sum[j] = s;
       });
@@ -54,23 +56,24 @@ struct GainGradientOfBlock {
 }  // namespace
 
 template <class T>
-void rms_norm_forward(const ExecutionSpace& exec, const Matrix<T>& y, const Vector<T>& rstd, ConstMatrix<T> x,
-                      ConstVector<T> gain, double epsilon) {
+void rms_norm_forward(const ExecutionSpace& exec, const Matrix<T>& y, const Vector<Compute<T>>& rstd,
+                      ConstMatrix<T> x, ConstVector<T> gain, double epsilon) {
   ensure(y.extent(0) == x.extent(0) && y.extent(1) == x.extent(1) && rstd.extent(0) == x.extent(0) &&
              gain.extent(0) == x.extent(1),
          "rms_norm_forward: extents do not match");
   const auto hidden = static_cast<std::int64_t>(x.extent(1));
   if (hidden == 0) return;
-  const T small = static_cast<T>(epsilon);
+  using C = Compute<T>;
+  const C small = static_cast<C>(epsilon);
   for_each_row(
       "strait::rms_norm::forward", exec, x.extent(0), KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
-        const T scale = normalise_row<T>(row, &y(i, 0), &x(i, 0), gain.data(), hidden, small);
+        const C scale = normalise_row<T>(row, &y(i, 0), &x(i, 0), gain.data(), hidden, small);
         row_once(row, [&] { rstd(i) = scale; });
       });
 }
 
 template <class T>
-void add_rms_norm_forward(const ExecutionSpace& exec, const Matrix<T>& y, const Vector<T>& rstd,
+void add_rms_norm_forward(const ExecutionSpace& exec, const Matrix<T>& y, const Vector<Compute<T>>& rstd,
                           const Matrix<T>& x, ConstMatrix<T> branch, ConstVector<T> gain, double epsilon) {
   ensure(y.extent(0) == x.extent(0) && y.extent(1) == x.extent(1) && branch.extent(0) == x.extent(0) &&
              branch.extent(1) == x.extent(1) && rstd.extent(0) == x.extent(0) &&
@@ -78,21 +81,22 @@ void add_rms_norm_forward(const ExecutionSpace& exec, const Matrix<T>& y, const 
          "add_rms_norm_forward: extents do not match");
   const auto hidden = static_cast<std::int64_t>(x.extent(1));
   if (hidden == 0) return;
-  const T small = static_cast<T>(epsilon);
+  using C = Compute<T>;
+  const C small = static_cast<C>(epsilon);
   for_each_row(
       "strait::rms_norm::add_forward", exec, x.extent(0), KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
         T* const x_row = &x(i, 0);
         const T* const branch_row = &branch(i, 0);
-        row_for(row, hidden, [&](std::int64_t j) { x_row[j] += branch_row[j]; });
+        row_for(row, hidden, [&](std::int64_t j) { x_row[j] = static_cast<T>(x_row[j] + branch_row[j]); });
         row.barrier();
-        const T scale = normalise_row<T>(row, &y(i, 0), x_row, gain.data(), hidden, small);
+        const C scale = normalise_row<T>(row, &y(i, 0), x_row, gain.data(), hidden, small);
         row_once(row, [&] { rstd(i) = scale; });
       });
 }
 
 template <class T>
-void rms_norm_recompute(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<T> x, ConstVector<T> rstd,
-                        ConstVector<T> gain) {
+void rms_norm_recompute(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<T> x,
+                        ConstVector<Compute<T>> rstd, ConstVector<T> gain) {
   ensure(y.extent(0) == x.extent(0) && y.extent(1) == x.extent(1) && rstd.extent(0) == x.extent(0) &&
              gain.extent(0) == x.extent(1),
          "rms_norm_recompute: extents do not match");
@@ -103,14 +107,14 @@ void rms_norm_recompute(const ExecutionSpace& exec, const Matrix<T>& y, ConstMat
         T* const y_row = &y(i, 0);
         const T* const x_row = &x(i, 0);
         const T* const gains = gain.data();
-        const T scale = rstd(i);
-        row_for(row, hidden, [&](std::int64_t j) { y_row[j] = x_row[j] * scale * gains[j]; });
+        const Compute<T> scale = rstd(i);
+        row_for(row, hidden, [&](std::int64_t j) { y_row[j] = static_cast<T>(x_row[j] * scale * gains[j]); });
       });
 }
 
 template <class T>
 void rms_norm_backward_input(const ExecutionSpace& exec, const Matrix<T>& dx, ConstMatrix<T> dy,
-                             ConstMatrix<T> residual, ConstMatrix<T> x, ConstVector<T> rstd,
+                             ConstMatrix<T> residual, ConstMatrix<T> x, ConstVector<Compute<T>> rstd,
                              ConstVector<T> gain) {
   const bool has_residual = residual.size() > 0;
   ensure(dx.extent(0) == x.extent(0) && dx.extent(1) == x.extent(1) && dy.extent(0) == x.extent(0) &&
@@ -120,6 +124,7 @@ void rms_norm_backward_input(const ExecutionSpace& exec, const Matrix<T>& dx, Co
          "rms_norm_backward_input: extents of the residual do not match");
   const auto hidden = static_cast<std::int64_t>(x.extent(1));
   if (hidden == 0) return;
+  using C = Compute<T>;
   // With n = x * rstd: dx = rstd * (gain * dy - n * mean(gain * dy * n)).
   for_each_row(
       "strait::rms_norm::backward_input", exec, x.extent(0), KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
@@ -127,25 +132,26 @@ void rms_norm_backward_input(const ExecutionSpace& exec, const Matrix<T>& dx, Co
         const T* const dy_row = &dy(i, 0);
         const T* const x_row = &x(i, 0);
         const T* const gains = gain.data();
-        const T scale = rstd(i);
-        const T projection =
-            row_sum<T>(row, hidden, [&](std::int64_t j) { return gains[j] * dy_row[j] * x_row[j]; });
-        const T along = projection * scale * scale * scale / static_cast<T>(hidden);
+        const C scale = rstd(i);
+        const C projection =
+            row_sum<C>(row, hidden, [&](std::int64_t j) { return gains[j] * dy_row[j] * x_row[j]; });
+        const C along = projection * scale * scale * scale / static_cast<C>(hidden);
         if (has_residual) {
           const T* const residual_row = &residual(i, 0);
           row_for(row, hidden, [&](std::int64_t j) {
-            dx_row[j] = residual_row[j] + (gains[j] * dy_row[j] * scale - x_row[j] * along);
+            dx_row[j] = static_cast<T>(residual_row[j] + (gains[j] * dy_row[j] * scale - x_row[j] * along));
           });
         } else {
-          row_for(row, hidden,
-                  [&](std::int64_t j) { dx_row[j] = gains[j] * dy_row[j] * scale - x_row[j] * along; });
+          row_for(row, hidden, [&](std::int64_t j) {
+            dx_row[j] = static_cast<T>(gains[j] * dy_row[j] * scale - x_row[j] * along);
+          });
         }
       });
 }
 
 template <class T>
-void rms_norm_backward_weight(const ExecutionSpace& exec, const Vector<T>& dgain, ConstMatrix<T> dy,
-                              ConstMatrix<T> x, ConstVector<T> rstd) {
+void rms_norm_backward_weight(const ExecutionSpace& exec, const Vector<Compute<T>>& dgain, ConstMatrix<T> dy,
+                              ConstMatrix<T> x, ConstVector<Compute<T>> rstd) {
   ensure(dy.extent(0) == x.extent(0) && dy.extent(1) == x.extent(1) && rstd.extent(0) == x.extent(0) &&
              dgain.extent(0) == x.extent(1),
          "rms_norm_backward_weight: extents do not match");
@@ -154,32 +160,35 @@ void rms_norm_backward_weight(const ExecutionSpace& exec, const Vector<T>& dgain
   if (tokens == 0 || hidden == 0) return;
   constexpr std::int64_t block = GainGradientOfBlock<T>::block;
   const std::int64_t blocks = (tokens + block - 1) / block;
-  const Matrix<T> partial(
+  using C = Compute<T>;
+  const Matrix<C> partial(
       Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "strait::rms_norm::partial_gain_gradient"),
       blocks, hidden);
   for_each_row("strait::rms_norm::backward_weight", exec, blocks,
                GainGradientOfBlock<T>{partial, dy, x, rstd});
   Kokkos::parallel_for(
       "strait::rms_norm::sum_gain_gradient", RangePolicy(exec, 0, hidden), KOKKOS_LAMBDA(std::int64_t j) {
-        T sum = 0;
+        C sum = 0;
         for (std::int64_t b = 0; b < blocks; ++b) sum += partial(b, j);
         dgain(j) += sum;
       });
 }
 
 #define STRAIT_INSTANTIATE(T)                                                                               \
-  template void rms_norm_forward<T>(const ExecutionSpace&, const Matrix<T>&, const Vector<T>&,              \
+  template void rms_norm_forward<T>(const ExecutionSpace&, const Matrix<T>&, const Vector<Compute<T>>&,     \
                                     ConstMatrix<T>, ConstVector<T>, double);                                \
-  template void add_rms_norm_forward<T>(const ExecutionSpace&, const Matrix<T>&, const Vector<T>&,          \
+  template void add_rms_norm_forward<T>(const ExecutionSpace&, const Matrix<T>&, const Vector<Compute<T>>&, \
                                         const Matrix<T>&, ConstMatrix<T>, ConstVector<T>, double);          \
   template void rms_norm_recompute<T>(const ExecutionSpace&, const Matrix<T>&, ConstMatrix<T>,              \
-                                      ConstVector<T>, ConstVector<T>);                                      \
+                                      ConstVector<Compute<T>>, ConstVector<T>);                             \
   template void rms_norm_backward_input<T>(const ExecutionSpace&, const Matrix<T>&, ConstMatrix<T>,         \
-                                           ConstMatrix<T>, ConstMatrix<T>, ConstVector<T>, ConstVector<T>); \
-  template void rms_norm_backward_weight<T>(const ExecutionSpace&, const Vector<T>&, ConstMatrix<T>,        \
-                                            ConstMatrix<T>, ConstVector<T>);
+                                           ConstMatrix<T>, ConstMatrix<T>, ConstVector<Compute<T>>,         \
+                                           ConstVector<T>);                                                 \
+  template void rms_norm_backward_weight<T>(const ExecutionSpace&, const Vector<Compute<T>>&,               \
+                                            ConstMatrix<T>, ConstMatrix<T>, ConstVector<Compute<T>>);
 STRAIT_INSTANTIATE(float)
 STRAIT_INSTANTIATE(double)
+STRAIT_INSTANTIATE(bfloat16)
 #undef STRAIT_INSTANTIATE
 
 }  // namespace strait::kernels

@@ -21,26 +21,27 @@ void rope_table(const ExecutionSpace& exec, const Matrix<T>& table, double theta
 }
 
 template <class T>
-void rope(const ExecutionSpace& exec, const Matrix<T>& x, ConstMatrix<T> table, int heads, int head_dim,
-          int sequence_length, Rotation direction) {
+void rope(const ExecutionSpace& exec, const Matrix<T>& x, ConstMatrix<Compute<T>> table, int heads,
+          int head_dim, int sequence_length, Rotation direction) {
+  using C = Compute<T>;
   ensure(head_dim % 2 == 0 && static_cast<std::size_t>(head_dim) == table.extent(1) &&
              x.extent(1) >= static_cast<std::size_t>(heads) * head_dim &&
              static_cast<std::size_t>(sequence_length) <= table.extent(0),
          "rope: extents do not match");
   if (heads == 0 || head_dim == 0) return;
   const std::int64_t half = head_dim / 2;
-  const T sign = direction == Rotation::forward ? T(1) : T(-1);
+  const C sign = direction == Rotation::forward ? C(1) : C(-1);
   for_each_row(
       "strait::rope::rotate", exec, x.extent(0), KOKKOS_LAMBDA(const Row& row, std::int64_t token) {
         T* const x_row = &x(token, 0);
-        const T* const cosine = &table(token % sequence_length, 0);
-        const T* const sine = cosine + half;
+        const C* const cosine = &table(token % sequence_length, 0);
+        const C* const sine = cosine + half;
         row_for(row, heads, half, [&](std::int64_t head, std::int64_t i) {
           T* const pair = x_row + head * (2 * half) + i;
-          const T a = pair[0], b = pair[half];
-          const T c = cosine[i], s = sign * sine[i];
-          pair[0] = a * c - b * s;
-          pair[half] = b * c + a * s;
+          const C a = pair[0], b = pair[half];
+          const C c = cosine[i], s = sign * sine[i];
+          pair[0] = static_cast<T>(a * c - b * s);
+          pair[half] = static_cast<T>(b * c + a * s);
         });
       });
 }
@@ -51,5 +52,7 @@ template void rope<float>(const ExecutionSpace&, const Matrix<float>&, ConstMatr
                           Rotation);
 template void rope<double>(const ExecutionSpace&, const Matrix<double>&, ConstMatrix<double>, int, int, int,
                            Rotation);
+template void rope<bfloat16>(const ExecutionSpace&, const Matrix<bfloat16>&, ConstMatrix<float>, int, int,
+                             int, Rotation);
 
 }  // namespace strait::kernels

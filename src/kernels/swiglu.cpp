@@ -1,5 +1,6 @@
 #include "strait/kernels/swiglu.hpp"
 
+#include "strait/core/bits16.hpp"
 #include "strait/core/error.hpp"
 #include "strait/kernels/fast_math.hpp"
 
@@ -18,7 +19,8 @@ void swiglu_forward(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<
         T* const y_row = &y(i, 0);
         const T* const gate = &gate_up(i, 0);
         const T* const up = gate + ffn;
-        row_for(row, ffn, [&](std::int64_t j) { y_row[j] = fast::silu(gate[j]) * up[j]; });
+        row_for(row, ffn,
+                [&](std::int64_t j) { y_row[j] = static_cast<T>(fast::silu<Compute<T>>(gate[j]) * up[j]); });
       });
 }
 
@@ -26,6 +28,7 @@ template <class T>
 void swiglu_backward(const ExecutionSpace& exec, const Matrix<T>& dgate_up, const Matrix<T>& y,
                      ConstMatrix<T> gate_up, ConstMatrix<T> dy) {
   const auto ffn = static_cast<std::int64_t>(dy.extent(1));
+  using C = Compute<T>;
   const bool wants_y = y.size() > 0;
   ensure(gate_up.extent(0) == dy.extent(0) && gate_up.extent(1) == 2 * dy.extent(1) &&
              dgate_up.extent(0) == dy.extent(0) && dgate_up.extent(1) == gate_up.extent(1),
@@ -42,12 +45,12 @@ void swiglu_backward(const ExecutionSpace& exec, const Matrix<T>& dgate_up, cons
         const T* const dy_row = &dy(i, 0);
         T* const y_row = wants_y ? &y(i, 0) : nullptr;
         row_for(row, ffn, [&](std::int64_t j) {
-          const T g = gate[j], u = up[j], d = dy_row[j];
-          const T sigmoid = fast::sigmoid(g);
-          const T activated = g * sigmoid;
-          if (wants_y) y_row[j] = activated * u;
-          dgate[j] = d * u * (sigmoid + activated * (T(1) - sigmoid));
-          dup[j] = d * activated;
+          const C g = gate[j], u = up[j], d = dy_row[j];
+          const C sigmoid = fast::sigmoid(g);
+          const C activated = g * sigmoid;
+          if (wants_y) y_row[j] = static_cast<T>(activated * u);
+          dgate[j] = static_cast<T>(d * u * (sigmoid + activated * (C(1) - sigmoid)));
+          dup[j] = static_cast<T>(d * activated);
         });
       });
 }
@@ -58,6 +61,7 @@ void swiglu_backward(const ExecutionSpace& exec, const Matrix<T>& dgate_up, cons
                                    ConstMatrix<T>, ConstMatrix<T>);
 STRAIT_INSTANTIATE(float)
 STRAIT_INSTANTIATE(double)
+STRAIT_INSTANTIATE(bfloat16)
 #undef STRAIT_INSTANTIATE
 
 }  // namespace strait::kernels

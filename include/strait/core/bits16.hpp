@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 namespace strait {
 
@@ -33,9 +34,40 @@ KOKKOS_INLINE_FUNCTION std::uint16_t to_bfloat16(float value) {
   return static_cast<std::uint16_t>(is_nan ? (bits >> 16) | 0x40u : rounded);
 }
 
+/// The same, but rounded up in magnitude with the probability of the bits that are dropped: by 16 uniform
+/// bits, the low ones of `random`. The mean over them is `value`.
+KOKKOS_INLINE_FUNCTION std::uint16_t to_bfloat16_stochastic(float value, std::uint32_t random) {
+  const std::uint32_t bits = bits16_detail::bits_of(value);
+  const bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
+  return static_cast<std::uint16_t>(is_nan ? to_bfloat16(value) : (bits + (random & 0xffffu)) >> 16);
+}
+
 KOKKOS_INLINE_FUNCTION float from_bfloat16(std::uint16_t bits) {
   return bits16_detail::float_of(std::uint32_t{bits} << 16);
 }
+
+/// A number that is stored as bfloat16 and computed with as float.
+struct bfloat16 {
+  std::uint16_t bits;
+
+  bfloat16() = default;
+  KOKKOS_INLINE_FUNCTION explicit bfloat16(float value) : bits(to_bfloat16(value)) {}
+  static KOKKOS_INLINE_FUNCTION bfloat16 from_bits(std::uint16_t bits) {
+    bfloat16 number;
+    number.bits = bits;
+    return number;
+  }
+  KOKKOS_INLINE_FUNCTION operator float() const { return from_bfloat16(bits); }
+};
+
+/// In what kernels compute with numbers that are stored as T. Statistics, and gradients of parameters, are
+/// kept in it too.
+template <class T>
+using Compute = std::conditional_t<std::is_same_v<T, bfloat16>, float, T>;
+
+/// Whether a number loses bits when it is stored as T.
+template <class T>
+inline constexpr bool is_narrow = !std::is_same_v<T, Compute<T>>;
 
 /// float to IEEE 754 binary16: sign, 5 bits of exponent, 10 of fraction. Beyond 65504 + 16: infinity.
 KOKKOS_INLINE_FUNCTION std::uint16_t to_float16(float value) {

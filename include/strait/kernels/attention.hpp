@@ -2,6 +2,7 @@
 // Causal attention with grouped-query heads, tiled over query rows: no [T, T] matrix is stored, tiles above
 // the diagonal are never computed.
 
+#include "strait/core/bits16.hpp"
 #include "strait/core/tensor.hpp"
 
 namespace strait::kernels {
@@ -18,13 +19,13 @@ struct AttentionShape {
 /// qkv [tokens, (heads + 2 kv_heads) * head_dim] = [q | k | v], rotated already.
 /// lse [tokens, heads] keeps the log-sum-exp of each row of scores for the backward.
 template <class T>
-void attention_forward(const ExecutionSpace& exec, const Matrix<T>& out, const Matrix<T>& lse,
+void attention_forward(const ExecutionSpace& exec, const Matrix<T>& out, const Matrix<Compute<T>>& lse,
                        ConstMatrix<T> qkv, const AttentionShape& shape);
 
 /// dqkv, shaped as qkv, from dout; scores are recomputed tile by tile from qkv and lse.
 template <class T>
 void attention_backward(const ExecutionSpace& exec, const Matrix<T>& dqkv, ConstMatrix<T> dout,
-                        ConstMatrix<T> qkv, ConstMatrix<T> out, ConstMatrix<T> lse,
+                        ConstMatrix<T> qkv, ConstMatrix<T> out, ConstMatrix<Compute<T>> lse,
                         const AttentionShape& shape);
 
 }  // namespace strait::kernels

@@ -1,6 +1,7 @@
 #pragma once
 // Cross-entropy fused with the output head: logits exist for one chunk of tokens at a time.
 
+#include "strait/core/bits16.hpp"
 #include "strait/core/tensor.hpp"
 
 namespace strait::kernels {
@@ -20,7 +21,7 @@ void cross_entropy_forward(const ExecutionSpace& exec, const Vector<double>& los
 /// dhead [vocab, hidden] (accumulated).
 template <class T>
 void cross_entropy_forward_backward(const ExecutionSpace& exec, const Vector<double>& loss_sum,
-                                    const Matrix<T>& dx, const Matrix<T>& dhead, ConstMatrix<T> x,
+                                    const Matrix<T>& dx, const Matrix<Compute<T>>& dhead, ConstMatrix<T> x,
                                     ConstMatrix<T> head, const TokenIds& targets,
                                     CrossEntropyOptions options = {});
 

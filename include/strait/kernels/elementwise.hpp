@@ -9,9 +9,9 @@ namespace strait::kernels {
 template <class T>
 void add(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<T> x);
 
-/// y = x.
-template <class T>
-void copy(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<T> x);
+/// y = x, rounded to nearest even where y stores fewer bits.
+template <class T, class From = T>
+void copy(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<From> x);
 
 /// z = alpha x + beta y; z may be x or y. Rows may be strided.
 template <class T>

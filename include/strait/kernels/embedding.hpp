@@ -1,6 +1,7 @@
 #pragma once
 // Token embedding: gather forward, deterministic scatter-add backward.
 
+#include "strait/core/bits16.hpp"
 #include "strait/core/tensor.hpp"
 
 namespace strait::kernels {
@@ -13,7 +14,7 @@ void embedding_forward(const ExecutionSpace& exec, const Matrix<T>& x, ConstMatr
 /// dtable [vocab, hidden] += scale * dx [tokens, hidden] scattered by ids, summed in token order whatever the
 /// threads.
 template <class T>
-void embedding_backward(const ExecutionSpace& exec, const Matrix<T>& dtable, ConstMatrix<T> dx,
+void embedding_backward(const ExecutionSpace& exec, const Matrix<Compute<T>>& dtable, ConstMatrix<T> dx,
                         const TokenIds& ids, double scale = 1.0);
 
 }  // namespace strait::kernels

@@ -1,6 +1,9 @@
 #pragma once
-// Matrix multiplication: the one facade over KokkosBlas (and, for bf16 on CUDA, cuBLAS).
+// Matrix multiplication: the one facade over KokkosBlas, and for bfloat16 on CUDA over cuBLAS. Products of
+// bfloat16 numbers are added up in float: by tensor cores on CUDA, on hosts by BLAS on panels that are
+// widened to float.
 
+#include "strait/core/bits16.hpp"
 #include "strait/core/tensor.hpp"
 
 namespace strait::kernels {
@@ -15,9 +18,10 @@ struct MatmulOptions {
 };
 
 /// c [m, n] = alpha * op(a) [m, k] * op(b) [k, n] + beta * c. Rows may be strided, columns are contiguous.
-/// Extents that do not match are a programming error. k = 0 scales c by beta.
-template <class T>
-void matmul(const ExecutionSpace& exec, const Matrix<T>& c, ConstMatrix<T> a, ConstMatrix<T> b,
+/// Extents that do not match are a programming error. k = 0 scales c by beta. c has the type of a and b or
+/// that of their sums, Compute<T>.
+template <class C, class T = C>
+void matmul(const ExecutionSpace& exec, const Matrix<C>& c, ConstMatrix<T> a, ConstMatrix<T> b,
             MatmulOptions options = {});
 
 /// y [tokens, out] = x [tokens, in] * weight [out, in]^T, PyTorch's linear without bias.
@@ -31,7 +35,7 @@ void linear_backward_input(const ExecutionSpace& exec, const Matrix<T>& dx, Cons
 
 /// dweight [out, in] += dy [tokens, out]^T * x [tokens, in].
 template <class T>
-void linear_backward_weight(const ExecutionSpace& exec, const Matrix<T>& dweight, ConstMatrix<T> dy,
+void linear_backward_weight(const ExecutionSpace& exec, const Matrix<Compute<T>>& dweight, ConstMatrix<T> dy,
                             ConstMatrix<T> x);
 
 }  // namespace strait::kernels
