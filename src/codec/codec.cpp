@@ -49,7 +49,10 @@ void refuse_keys_of_others(const std::string& name, const Table& table) {
 template <class T>
 std::unique_ptr<Codec<T>> make_codec(const std::string& name, Table table, int hidden,
                                      const RunFacts& facts) {
-  if (name == "none") return std::make_unique<NoneCodec<T>>(wire_from_deck<T>(table));
+  if (name == "none") {
+    const Wire wire = wire_from_deck<T>(table, facts.bfloat16 ? Wire::bfloat16 : Wire::float32);
+    return std::make_unique<NoneCodec<T>>(wire, facts.bfloat16);
+  }
   if (name == "int8" || name == "int4" || name == "int2") {
     return std::make_unique<QuantisedCodec<T>>(quantised_from_deck<T>(name, table));
   }

@@ -19,7 +19,7 @@ class ProjectionReceiver : public Receiver<T> {
             const Vector<T>& gradients) override {
     anchors_.lend(layout, weights, gradients);
   }
-  void use_weights(const Vector<T>& version) override { anchors_.use_weights(version); }
+  void use_weights(const model::Weights<T>& version) override { anchors_.use_weights(version); }
   bool synchronises(std::int64_t step) const override { return learns() && (step + 1) % interval_ == 0; }
 
   void decode(const ExecutionSpace&, const Context&, const Message&, const Matrix<T>& x) override;

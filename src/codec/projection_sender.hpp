@@ -20,7 +20,7 @@ class ProjectionSender : public Sender<T> {
             const Vector<T>& gradients) override {
     anchors_.lend(layout, weights, gradients);
   }
-  void use_weights(const Vector<T>& version) override { anchors_.use_weights(version); }
+  void use_weights(const model::Weights<T>& version) override { anchors_.use_weights(version); }
   bool synchronises(std::int64_t step) const override { return optimizer_ && (step + 1) % interval_ == 0; }
 
   void encode(const ExecutionSpace&, const Context&, ConstMatrix<T> x, Message&) override;

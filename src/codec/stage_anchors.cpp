@@ -69,8 +69,9 @@ void StageAnchors<T>::lend(const model::ParameterLayout& layout, const Vector<T>
 }
 
 template <class T>
-void StageAnchors<T>::use_weights(const Vector<T>& version) {
-  if (trained()) table_ = as_matrix(version, offset_, table_.extent(0), table_.extent(1));
+void StageAnchors<T>::use_weights(const model::Weights<T>& version) {
+  if (!trained()) return;
+  table_ = as_matrix(version.full, offset_ - version.first, table_.extent(0), table_.extent(1));
 }
 
 /// E = T, or where factorised the closest that E P comes to T: E = T P^T.

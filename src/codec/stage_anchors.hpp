@@ -29,7 +29,7 @@ class StageAnchors {
   void add_parameters(model::ParameterLayout& layout) { add_anchors(layout, options_, shape_, stage_); }
   void lend(const model::ParameterLayout& layout, const Vector<T>& weights, const Vector<T>& gradients);
   /// The table becomes that of another version of the lent weights.
-  void use_weights(const Vector<T>& version);
+  void use_weights(const model::Weights<T>& version);
 
   /// P.
   void save(const ExecutionSpace& exec, io::Group group) const;

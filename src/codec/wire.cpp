@@ -76,11 +76,18 @@ std::int64_t wire_bytes(Wire wire) {
 }
 
 template <class T>
-Wire wire_from_deck(Table table) {
-  constexpr auto help = "format of activations and gradients on the wire; float64 in double precision only";
-  const std::string name = std::is_same_v<T, double>
-                               ? table.choice("wire", {"float32", "bfloat16", "float64"}, help)
-                               : table.choice("wire", {"float32", "bfloat16"}, help);
+Wire wire_from_deck(Table table, Wire default_wire) {
+  constexpr auto help =
+      "format of activations and gradients on the wire; float64 in double precision only; of codec none with "
+      "training.precision = \"bfloat16\" the default is \"bfloat16\", which is exact";
+  std::string name;
+  if (std::is_same_v<T, double>) {
+    name = table.choice("wire", {"float32", "bfloat16", "float64"}, help);
+  } else if (default_wire == Wire::bfloat16) {
+    name = table.choice("wire", {"bfloat16", "float32"}, help);
+  } else {
+    name = table.choice("wire", {"float32", "bfloat16"}, help);
+  }
   if (name == "float32") return Wire::float32;
   return name == "bfloat16" ? Wire::bfloat16 : Wire::float64;
 }
@@ -136,7 +143,7 @@ std::int64_t unpack_ids(const ExecutionSpace& exec, const MutableTokenIds& ids,
 }
 
 #define STRAIT_INSTANTIATE(T)                                                                           \
-  template Wire wire_from_deck<T>(Table);                                                               \
+  template Wire wire_from_deck<T>(Table, Wire);                                                         \
   template std::int64_t pack<T>(const ExecutionSpace&, const Vector<std::uint8_t>&, std::int64_t,       \
                                 ConstMatrix<T>, Wire);                                                  \
   template std::int64_t unpack<T>(const ExecutionSpace&, const Matrix<T>&, const Vector<std::uint8_t>&, \

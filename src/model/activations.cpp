@@ -9,16 +9,19 @@ struct Builder {
   const LlamaConfig& config;
   const std::int64_t tokens;
 
-  Matrix<T> hidden() { return memory.matrix(tokens, config.hidden); }
+  template <class U = T>
+  Matrix<U> hidden() {
+    return memory.template matrix<U>(tokens, config.hidden);
+  }
 
   /// The forward's tensors of a block, but for the residual stream at its entry.
   void add_states(BlockActivations<T>& block) {
-    block.attention.rstd = memory.vector(tokens);
+    block.attention.rstd = memory.template vector<Compute<T>>(tokens);
     block.attention.qkv = memory.matrix(tokens, config.qkv_width());
     block.attention.heads = hidden();
-    block.attention.lse = memory.matrix(tokens, config.heads);
+    block.attention.lse = memory.template matrix<Compute<T>>(tokens, config.heads);
     block.feed_forward.x = hidden();
-    block.feed_forward.rstd = memory.vector(tokens);
+    block.feed_forward.rstd = memory.template vector<Compute<T>>(tokens);
     block.feed_forward.gate_up = memory.matrix(tokens, 2 * config.ffn_hidden);
   }
 
@@ -39,11 +42,15 @@ Activations<T>::Activations(Carver<T> memory, const LlamaConfig& config, const S
   const int layers = span.layers();
   Builder<T> builder{memory, config, tokens};
 
-  rope_table = memory.matrix(config.context, config.head_dim());
+  rope_table = memory.template matrix<Compute<T>>(config.context, config.head_dim());
   normalised = builder.hidden();
   output_gradient = builder.hidden();
   input_gradient = builder.hidden();
-  if (span.has_head) head_rstd = memory.vector(tokens);
+  if constexpr (is_narrow<T>) {
+    if (!span.has_head) passing_output_gradient = builder.template hidden<Compute<T>>();
+    if (!span.embeds) passing_input_gradient = builder.template hidden<Compute<T>>();
+  }
+  if (span.has_head) head_rstd = memory.template vector<Compute<T>>(tokens);
 
   BlockActivations<T> shared;
   if (options.recompute) builder.add_states(shared);
@@ -64,6 +71,9 @@ Activations<T>::Activations(Carver<T> memory, const LlamaConfig& config, const S
   for (auto& slot : slots) {
     const auto start = memory.mark();
     for (int i = 0; i <= layers; ++i) slot.x.push_back(builder.hidden());
+    if (is_narrow<T> && !(span.embeds && span.has_head)) {
+      slot.passing = builder.template hidden<Compute<T>>();
+    }
     for (int i = 0; i <= layers; ++i) {
       const auto& fused = i == 0 ? input_gradient : output_gradient;
       // The gradient at the entry leaves the stage at once, unless the token table still waits for it.
@@ -84,5 +94,6 @@ Activations<T>::Activations(Carver<T> memory, const LlamaConfig& config, const S
 
 template struct Activations<float>;
 template struct Activations<double>;
+template struct Activations<bfloat16>;
 
 }  // namespace strait::model

@@ -26,7 +26,8 @@ struct SlotActivations {
                               ///< after the last
   std::vector<Matrix<T>> dx;  ///< the same of its gradient
   std::vector<BlockActivations<T>> blocks;  ///< [layers]
-  Vector<T> all;                            ///< the memory of the slot's own tensors
+  Matrix<Compute<T>> passing;  ///< [tokens, hidden], where T is narrow: what came in, then what goes out
+  Vector<T> all;               ///< the memory of the slot's own tensors
 };
 
 template <class T>
@@ -36,8 +37,10 @@ struct Activations {
   Matrix<T> dhidden;          ///< [tokens, ffn_hidden], work space of the feed-forward layers
   Matrix<T> output_gradient;  ///< [tokens, hidden]
   Matrix<T> input_gradient;   ///< [tokens, hidden]
-  Matrix<T> rope_table;       ///< [context, head_dim]
-  Vector<T> head_rstd;        ///< [tokens], where the head is
+  Matrix<Compute<T>> passing_output_gradient;  ///< [tokens, hidden], where T is narrow
+  Matrix<Compute<T>> passing_input_gradient;   ///< the same
+  Matrix<Compute<T>> rope_table;               ///< [context, head_dim]
+  Vector<Compute<T>> head_rstd;                ///< [tokens], where the head is
 
   Activations(Carver<T> memory_or_count, const LlamaConfig& config, const StageSpan& span,
               const StageOptions& options);
@@ -47,5 +50,6 @@ struct Activations {
 
 extern template struct Activations<float>;
 extern template struct Activations<double>;
+extern template struct Activations<bfloat16>;
 
 }  // namespace strait::model

@@ -28,7 +28,7 @@ void AttentionLayer<T>::forward(const ExecutionSpace& exec, const Matrix<T>& out
 template <class T>
 void AttentionLayer<T>::backward_input(const ExecutionSpace& exec, const Matrix<T>& dx, const Matrix<T>& d,
                                        const AttentionState<T>& state, const AttentionParameters<T>& weights,
-                                       const AttentionParameters<T>& gradients) const {
+                                       const AttentionParameters<Compute<T>>& gradients) const {
   const Matrix<T>& dheads = normalised;
   kernels::linear_backward_input<T>(exec, dheads, d, weights.output);
   kernels::attention_backward<T>(exec, state.dqkv, dheads, state.qkv, state.heads, state.lse, shape);
@@ -42,7 +42,7 @@ void AttentionLayer<T>::backward_input(const ExecutionSpace& exec, const Matrix<
 template <class T>
 void AttentionLayer<T>::backward_weight(const ExecutionSpace& exec, const Matrix<T>& d,
                                         const AttentionState<T>& state, const AttentionParameters<T>& weights,
-                                        const AttentionParameters<T>& gradients) const {
+                                        const AttentionParameters<Compute<T>>& gradients) const {
   kernels::linear_backward_weight<T>(exec, gradients.output, d, state.heads);
   kernels::rms_norm_recompute<T>(exec, normalised, state.x, state.rstd, weights.gain);
   kernels::linear_backward_weight<T>(exec, gradients.qkv, state.dqkv, normalised);
@@ -50,5 +50,6 @@ void AttentionLayer<T>::backward_weight(const ExecutionSpace& exec, const Matrix
 
 template struct AttentionLayer<float>;
 template struct AttentionLayer<double>;
+template struct AttentionLayer<bfloat16>;
 
 }  // namespace strait::model

@@ -11,20 +11,20 @@ namespace strait::model {
 /// What one micro-batch leaves for the backward.
 template <class T>
 struct AttentionState {
-  Matrix<T> x;      ///< [tokens, hidden], the residual stream at the entry
-  Vector<T> rstd;   ///< [tokens]
-  Matrix<T> qkv;    ///< [tokens, qkv_width], rotated
-  Matrix<T> heads;  ///< [tokens, hidden], of all heads side by side
-  Matrix<T> lse;    ///< [tokens, heads]
-  Matrix<T> dqkv;   ///< as qkv, from backward_input to backward_weight
+  Matrix<T> x;              ///< [tokens, hidden], the residual stream at the entry
+  Vector<Compute<T>> rstd;  ///< [tokens]
+  Matrix<T> qkv;            ///< [tokens, qkv_width], rotated
+  Matrix<T> heads;          ///< [tokens, hidden], of all heads side by side
+  Matrix<Compute<T>> lse;   ///< [tokens, heads]
+  Matrix<T> dqkv;           ///< as qkv, from backward_input to backward_weight
 };
 
 template <class T>
 struct AttentionLayer {
   kernels::AttentionShape shape;
   double norm_epsilon;
-  Matrix<T> rope_table;  ///< [context, head_dim]
-  Matrix<T> normalised;  ///< [tokens, hidden], work space
+  Matrix<Compute<T>> rope_table;  ///< [context, head_dim]
+  Matrix<T> normalised;           ///< [tokens, hidden], work space
 
   /// branch [tokens, hidden] is added to state.x first, unless empty. out [tokens, hidden] is what the
   /// residual stream gains.
@@ -35,11 +35,12 @@ struct AttentionLayer {
   /// of the norm's gain. dx must not alias d.
   void backward_input(const ExecutionSpace& exec, const Matrix<T>& dx, const Matrix<T>& d,
                       const AttentionState<T>& state, const AttentionParameters<T>& weights,
-                      const AttentionParameters<T>& gradients) const;
+                      const AttentionParameters<Compute<T>>& gradients) const;
 
   /// Adds the gradients of the products.
   void backward_weight(const ExecutionSpace& exec, const Matrix<T>& d, const AttentionState<T>& state,
-                       const AttentionParameters<T>& weights, const AttentionParameters<T>& gradients) const;
+                       const AttentionParameters<T>& weights,
+                       const AttentionParameters<Compute<T>>& gradients) const;
 
  private:
   void rotate(const ExecutionSpace& exec, const Matrix<T>& qkv, bool back) const;
@@ -47,5 +48,6 @@ struct AttentionLayer {
 
 extern template struct AttentionLayer<float>;
 extern template struct AttentionLayer<double>;
+extern template struct AttentionLayer<bfloat16>;
 
 }  // namespace strait::model

@@ -16,14 +16,17 @@ class Carver {
 
   explicit Carver(const Vector<T>& memory) : memory_(memory.data()) {}
 
-  Matrix<T> matrix(std::int64_t rows, std::int64_t columns) {
-    const std::int64_t offset = take(rows * columns);
-    return memory_ ? Matrix<T>(memory_ + offset, rows, columns) : Matrix<T>();
+  /// U: T, or a type that is larger.
+  template <class U = T>
+  Matrix<U> matrix(std::int64_t rows, std::int64_t columns) {
+    const std::int64_t offset = take<U>(rows * columns);
+    return memory_ ? Matrix<U>(reinterpret_cast<U*>(memory_ + offset), rows, columns) : Matrix<U>();
   }
 
-  Vector<T> vector(std::int64_t size) {
-    const std::int64_t offset = take(size);
-    return memory_ ? Vector<T>(memory_ + offset, size) : Vector<T>();
+  template <class U = T>
+  Vector<U> vector(std::int64_t size) {
+    const std::int64_t offset = take<U>(size);
+    return memory_ ? Vector<U>(reinterpret_cast<U*>(memory_ + offset), size) : Vector<U>();
   }
 
   /// Where the next tensor starts. Going back to a mark overlays what follows on what was taken since.
@@ -38,10 +41,12 @@ class Carver {
   std::int64_t size() const { return end_; }  ///< elements
 
  private:
+  template <class U>
   std::int64_t take(std::int64_t size) {
     constexpr std::int64_t alignment = 64 / sizeof(T);  // a cache line
+    constexpr std::int64_t elements = sizeof(U) / sizeof(T);
     const std::int64_t offset = next_;
-    next_ += (size + alignment - 1) / alignment * alignment;
+    next_ += (size * elements + alignment - 1) / alignment * alignment;
     end_ = std::max(end_, next_);
     return offset;
   }

@@ -27,7 +27,7 @@ template <class T>
 void FeedForwardLayer<T>::backward_input(const ExecutionSpace& exec, const Matrix<T>& dx, const Matrix<T>& d,
                                          const FeedForwardState<T>& state,
                                          const FeedForwardParameters<T>& weights,
-                                         const FeedForwardParameters<T>& gradients) const {
+                                         const FeedForwardParameters<Compute<T>>& gradients) const {
   kernels::linear_backward_input<T>(exec, dhidden, d, weights.down);
   kernels::swiglu_backward<T>(exec, state.gate_up, state.hidden, state.gate_up, dhidden);
   const Matrix<T>& dy = normalised;
@@ -40,7 +40,7 @@ template <class T>
 void FeedForwardLayer<T>::backward_weight(const ExecutionSpace& exec, const Matrix<T>& d,
                                           const FeedForwardState<T>& state,
                                           const FeedForwardParameters<T>& weights,
-                                          const FeedForwardParameters<T>& gradients) const {
+                                          const FeedForwardParameters<Compute<T>>& gradients) const {
   kernels::linear_backward_weight<T>(exec, gradients.down, d, state.hidden);
   kernels::rms_norm_recompute<T>(exec, normalised, state.x, state.rstd, weights.gain);
   kernels::linear_backward_weight<T>(exec, gradients.gate_up, state.gate_up, normalised);
@@ -48,5 +48,6 @@ void FeedForwardLayer<T>::backward_weight(const ExecutionSpace& exec, const Matr
 
 template struct FeedForwardLayer<float>;
 template struct FeedForwardLayer<double>;
+template struct FeedForwardLayer<bfloat16>;
 
 }  // namespace strait::model

@@ -2,6 +2,8 @@
 // The feed-forward half of a block: residual sum, norm, fused gate-up product, SwiGLU, down product. Without
 // its own residual sum: the next half adds it in its norm's pass.
 
+#include "strait/core/bits16.hpp"
+
 #include "llama_parameters.hpp"
 
 namespace strait::model {
@@ -9,9 +11,9 @@ namespace strait::model {
 /// What one micro-batch leaves for the backward.
 template <class T>
 struct FeedForwardState {
-  Matrix<T> x;        ///< [tokens, hidden], the residual stream at the entry
-  Vector<T> rstd;     ///< [tokens]
-  Matrix<T> gate_up;  ///< [tokens, 2 ffn_hidden]; from backward_input on its gradient
+  Matrix<T> x;              ///< [tokens, hidden], the residual stream at the entry
+  Vector<Compute<T>> rstd;  ///< [tokens]
+  Matrix<T> gate_up;        ///< [tokens, 2 ffn_hidden]; from backward_input on its gradient
   Matrix<T>
       hidden;  ///< [tokens, ffn_hidden], silu(gate) * up; may be shared by all states of a fused backward
 };
@@ -35,15 +37,16 @@ struct FeedForwardLayer {
   /// of the norm's gain. dx must not alias d. Fills state.hidden again.
   void backward_input(const ExecutionSpace& exec, const Matrix<T>& dx, const Matrix<T>& d,
                       const FeedForwardState<T>& state, const FeedForwardParameters<T>& weights,
-                      const FeedForwardParameters<T>& gradients) const;
+                      const FeedForwardParameters<Compute<T>>& gradients) const;
 
   /// Adds the gradients of the products.
   void backward_weight(const ExecutionSpace& exec, const Matrix<T>& d, const FeedForwardState<T>& state,
                        const FeedForwardParameters<T>& weights,
-                       const FeedForwardParameters<T>& gradients) const;
+                       const FeedForwardParameters<Compute<T>>& gradients) const;
 };
 
 extern template struct FeedForwardLayer<float>;
 extern template struct FeedForwardLayer<double>;
+extern template struct FeedForwardLayer<bfloat16>;
 
 }  // namespace strait::model

@@ -16,7 +16,7 @@ void HeadLayer<T>::forward(const ExecutionSpace& exec, const Vector<double>& los
 template <class T>
 void HeadLayer<T>::backward(const ExecutionSpace& exec, const Vector<double>& loss_sum, const Matrix<T>& dx,
                             const Matrix<T>& x, const TokenIds& targets, const HeadParameters<T>& weights,
-                            const HeadParameters<T>& gradients, double loss_scale) const {
+                            const HeadParameters<Compute<T>>& gradients, double loss_scale) const {
   kernels::rms_norm_forward<T>(exec, normalised, rstd, x, weights.gain, norm_epsilon);
   const Matrix<T>& dy = normalised;
   kernels::cross_entropy_forward_backward<T>(exec, loss_sum, dy, gradients.projection, normalised,
@@ -26,16 +26,17 @@ void HeadLayer<T>::backward(const ExecutionSpace& exec, const Vector<double>& lo
 }
 
 template <class T>
-void HeadLayer<T>::logits(const ExecutionSpace& exec, const Matrix<T>& logits, const Matrix<T>& x,
+void HeadLayer<T>::logits(const ExecutionSpace& exec, const Matrix<Compute<T>>& logits, const Matrix<T>& x,
                           const HeadParameters<T>& weights) const {
   const auto n = static_cast<std::int64_t>(x.extent(0));
   const auto y = rows(normalised, 0, n);
-  const Vector<T> scale = Kokkos::subview(rstd, std::make_pair(std::int64_t{0}, n));
+  const Vector<Compute<T>> scale = Kokkos::subview(rstd, std::make_pair(std::int64_t{0}, n));
   kernels::rms_norm_forward<T>(exec, y, scale, x, weights.gain, norm_epsilon);
-  kernels::linear_forward<T>(exec, logits, y, weights.projection);
+  kernels::matmul<Compute<T>, T>(exec, logits, y, weights.projection, {.b = kernels::Transpose::yes});
 }
 
 template struct HeadLayer<float>;
 template struct HeadLayer<double>;
+template struct HeadLayer<bfloat16>;
 
 }  // namespace strait::model

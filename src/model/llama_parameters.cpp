@@ -40,16 +40,12 @@ LlamaParameters::LlamaParameters(const LlamaConfig& config, const StageSpan& spa
   if (add_parameters) add_parameters(layout_);
 }
 
-namespace {
-
 /// FNV-1a (Fowler, Noll & Vo), 64 bits.
-std::uint64_t hash(std::string_view name) {
+std::uint64_t random_stream(std::string_view name) {
   std::uint64_t value = 0xcbf29ce484222325ull;
   for (const char c : name) value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
   return value;
 }
-
-}  // namespace
 
 bool writes_residual_stream(std::string_view name) {
   return name.ends_with("self_attn.o_proj.weight") || name.ends_with("mlp.down_proj.weight");
@@ -67,7 +63,7 @@ void initialise(const ExecutionSpace& exec, const Vector<T>& weights, const Para
       Kokkos::deep_copy(exec, values, T(0));
     } else {
       const double scale = writes_residual_stream(info.name) ? 1.0 / std::sqrt(2.0 * layers) : 1.0;
-      kernels::fill_normal<T>(exec, values, scale * standard_deviation, seed, hash(info.name));
+      kernels::fill_normal<T>(exec, values, scale * standard_deviation, seed, random_stream(info.name));
     }
   }
 }

@@ -14,4 +14,14 @@ int ParameterLayout::add(std::string name, ParameterRole role, std::int64_t rows
   return static_cast<int>(entries_.size()) - 1;
 }
 
+std::int64_t ParameterLayout::model_size() const {
+  std::int64_t size = 0;
+  for (const ParameterInfo& info : entries_) {
+    if (info.role == ParameterRole::anchor) continue;
+    ensure(info.offset == size, "anchors lie behind the model's own parameters");
+    size += info.size();
+  }
+  return size;
+}
+
 }  // namespace strait::model

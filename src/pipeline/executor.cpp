@@ -258,9 +258,10 @@ codec::Context Executor<T>::context(const Action& action) {
 }
 
 template <class T>
-const Vector<T>& Executor<T>::weights(const Action& action) {
+const model::Weights<T>& Executor<T>::weights(const Action& action) {
   StageUnit<T>& unit = units_[action.chunk];
-  return mode_ == Mode::training ? unit.weights(version(action, unit.index())) : unit.stage().weights();
+  return mode_ == Mode::training ? unit.weights(version(action, unit.index()))
+                                 : unit.stage().working_weights();
 }
 
 /// A codec's end works with the weights that its own stage uses for the micro-batch.
@@ -268,7 +269,7 @@ template <class T>
 void Executor<T>::lend_weights(const Action& action) {
   StageUnit<T>& unit = units_[action.chunk];
   if (mode_ != Mode::training) {
-    unit.use_weights(unit.stage().weights());
+    unit.use_weights(unit.stage().working_weights());
   } else if (action.micro_batch >= 0) {
     const bool back = action.kind == send_backward || action.kind == receive_backward;
     const auto version = back ? &VersionRule::backward : &VersionRule::forward;

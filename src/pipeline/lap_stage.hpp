@@ -28,19 +28,20 @@ class LapStage {
                 .recompute = setup.recompute && !split_backward,
                 .split_backward = split_backward,
                 .seed = setup.seed,
+                .bfloat16 = setup.bfloat16,
                 .between_layers = [this](int) { lap(); }}) {
     random_tokens(exec, stage_.ids(0), setup.model.vocab, 0);
     random_tokens(exec, stage_.targets(0), setup.model.vocab, 1);
   }
 
   Laps forward() {
-    return time([&] { stage_.forward(0, stage_.weights()); });  // the head: the last addition
+    return time([&] { stage_.forward(0, stage_.working_weights()); });  // the head: the last addition
   }
   Laps backward() {
-    return reversed(time([&] { stage_.backward(0, stage_.weights(), scale()); }));
+    return reversed(time([&] { stage_.backward(0, stage_.working_weights(), scale()); }));
   }
   Laps backward_input() {
-    return reversed(time([&] { stage_.backward_input(0, stage_.weights(), scale()); }));
+    return reversed(time([&] { stage_.backward_input(0, stage_.working_weights(), scale()); }));
   }
   Laps backward_weight() {
     Laps laps = reversed(time([&] { stage_.backward_weight(0); }));

@@ -37,8 +37,9 @@ class Memory {
 
   std::int64_t workspace() const {
     const StageSpan span = {0, 1, true, true};
-    const auto parameters = 2 * model::stage_layout(setup_.model, span).size();
-    return bytes(span, 1) - slot(span) - parameters * static_cast<std::int64_t>(sizeof(T));
+    const auto parameters = model::stage_layout(setup_.model, span).size();
+    const std::int64_t each = 2 * sizeof(T) + (setup_.bfloat16 ? sizeof(bfloat16) : 0);
+    return bytes(span, 1) - slot(span) - parameters * each;
   }
 
  private:
@@ -49,7 +50,8 @@ class Memory {
                                          {.sequences = setup_.sequences,
                                           .slots = slots,
                                           .recompute = setup_.recompute,
-                                          .split_backward = split_backward_});
+                                          .split_backward = split_backward_,
+                                          .bfloat16 = setup_.bfloat16});
   }
   std::int64_t slot(const StageSpan& span) const { return bytes(span, 2) - bytes(span, 1); }
 
@@ -70,13 +72,15 @@ void size_layers(const PipelineSetup& setup, Profile& profile) {
   const Memory<T> memory(setup);
   const std::array activations = {memory.table(), memory.block(), memory.head()};
   constexpr auto element = static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t output =
-      std::int64_t{setup.sequences} * setup.model.context * setup.model.hidden * element;
+  const std::int64_t rounded = setup.bfloat16 ? sizeof(bfloat16) : 0;  // of the copy that layers read
+  const std::int64_t output = std::int64_t{setup.sequences} * setup.model.context * setup.model.hidden *
+                              (setup.bfloat16 ? rounded : element);
   const auto add = [&](Kind kind, std::string name) {
     const std::int64_t bytes = of[kind].size() * element;
     profile.layers.push_back({.name = std::move(name),
                               .parameter_bytes = bytes,
-                              .state_bytes = bytes + optim::state_bytes_needed<T>(setup.optimizer, of[kind]),
+                              .state_bytes = bytes + of[kind].size() * rounded +
+                                             optim::state_bytes_needed<T>(setup.optimizer, of[kind]),
                               .activation_bytes = activations[kind],
                               .output_bytes = kind == head ? 0 : output});
   };

@@ -33,7 +33,9 @@ model::StageOptions stage_options(const PipelineSetup& setup, const TrainingPlan
           .slots = plan.slots_of(index),
           .recompute = setup.recompute,
           .split_backward = plan.split_backward,
-          .seed = setup.seed};
+          .seed = setup.seed,
+          .bfloat16 = setup.bfloat16,
+          .stochastic_rounding = setup.stochastic_rounding};
 }
 
 template <class T>
@@ -97,7 +99,8 @@ StageUnit<T>::StageUnit(const ExecutionSpace& exec, const PipelineSetup& setup, 
   if (downstream_) downstream_->end().lend(layout, stage_->weights(), stage_->gradients());
   optimizer_ = optim::make_optimizer<T>(setup.optimizer, layout, plan.delay_of(index));
   if (plan.compensates(index)) compensated_ = plan.asynchronous->rule;
-  kept_.emplace(stage_->weights(), plan.weight_copies(index));
+  stage_->round_weights(0);  // the ends may have changed them
+  kept_.emplace(stage_->working_weights(), plan.weight_copies(index));
 
   if (is_tied(setup, index)) {
     const int copy = tied_parameter(layout, is_first());
@@ -129,7 +132,7 @@ std::int64_t StageUnit<T>::bytes_needed(const PipelineSetup& setup, const Traini
   const auto layout = model::stage_layout(setup.model, setup.spans[index], options.add_parameters);
   std::int64_t bytes = ends + model::Stage<T>::bytes_needed(setup.model, setup.spans[index], options) +
                        optim::state_bytes_needed<T>(setup.optimizer, layout, plan.delay_of(index)) +
-                       KeptWeights<T>::bytes_needed(layout.size(), plan.weight_copies(index));
+                       KeptWeights<T>::bytes_needed(layout, plan.weight_copies(index), setup.bfloat16);
   if (is_tied(setup, index)) bytes += TiedReduction<T>::bytes_needed(layout, index == 0);
   const int replicas = plan.schedule.placement().replicas_of(index);
   if (replicas == 1) return bytes;
@@ -167,7 +170,14 @@ bool StageUnit<T>::settled() {
 }
 
 template <class T>
-void StageUnit<T>::use_weights(const Vector<T>& version) {
+void StageUnit<T>::begin_at(std::int64_t version) {
+  const bool other = version != kept_->newest();
+  kept_->begin_at(version);
+  if (other) stage_->round_weights(version);
+}
+
+template <class T>
+void StageUnit<T>::use_weights(const model::Weights<T>& version) {
   if (upstream_) upstream_->end().use_weights(version);
   if (downstream_) downstream_->end().use_weights(version);
 }
@@ -203,17 +213,19 @@ void StageUnit<T>::update(const optim::UpdateInfo& info, const codec::UpdateInfo
   ConstVector<T> then;
   if (compensated_) {
     const std::int64_t micro_batch = info.step * compensated_->micro_batches_per_update(index_);
-    then = kept_->of(compensated_->backward(index_, micro_batch));
+    then = kept_->of(compensated_->backward(index_, micro_batch)).full;
   }
   optimizer_->update(exec_, stage_->weights(), stage_->gradients(), info, then);
   if (upstream_) upstream_->update(codec_info);
   if (downstream_) downstream_->update(codec_info);
+  stage_->round_weights(version());
   share_out_sums(codec_info);
 }
 
 template <class T>
 void StageUnit<T>::skip_update(const codec::UpdateInfo& codec_info) {
   kept_->advance(exec_);
+  stage_->round_weights(version());  // as a restart from there would
   share_out_sums(codec_info);
 }
 

@@ -36,7 +36,7 @@ void StageUnit<T>::save_in_flight(io::Group all, const AsynchronousRun& run) {
     if (!forwards_again(run)) {
       io::write_tensor(to, "kept", exec_, stage_->kept(slot));
     } else if (!is_first()) {
-      io::write_tensor(to, "input", exec_, stage_->input(slot));
+      io::write_tensor(to, "input", exec_, stage_->kept_input(slot));
     }
     in_flight.push_back(one.in_flight);
   }

@@ -36,19 +36,20 @@ void TimedStage<T>::wait(const std::vector<double>& seconds, bool back) const {
 }
 
 template <class T>
-void TimedStage<T>::forward(int /*slot*/, const Vector<T>& /*weights*/) {
+void TimedStage<T>::forward(int /*slot*/, const model::Weights<T>& /*weights*/) {
   wait(forward_, false);
 }
 
 template <class T>
-void TimedStage<T>::backward(int /*slot*/, const Vector<T>& /*weights*/, double /*loss_scale*/) {
+void TimedStage<T>::backward(int /*slot*/, const model::Weights<T>& /*weights*/, double /*loss_scale*/) {
   std::vector<double> both = backward_input_;
   for (std::size_t i = 0; i < both.size(); ++i) both[i] += backward_weight_[i];
   wait(both, true);
 }
 
 template <class T>
-void TimedStage<T>::backward_input(int /*slot*/, const Vector<T>& /*weights*/, double /*loss_scale*/) {
+void TimedStage<T>::backward_input(int /*slot*/, const model::Weights<T>& /*weights*/,
+                                   double /*loss_scale*/) {
   wait(backward_input_, true);
 }
 

@@ -55,7 +55,8 @@ class AsynchronousOracle {
     std::unique_ptr<codec::Sender<T>> sender;      ///< of the boundary behind
     std::unique_ptr<optim::Optimizer<T>> optimizer;
     std::vector<Vector<T>> versions;
-    std::vector<Vector<T>> gradients;  ///< of each replica
+    std::vector<Vector<T>> gradients;       ///< of each replica
+    std::vector<Vector<bfloat16>> rounded;  ///< of each version, where layers read that
     std::int64_t next_forward = 0;
     double squares = 0.0;  ///< of the norms of the step's updates
   };
@@ -86,8 +87,12 @@ class AsynchronousOracle {
       boundaries_[s].bounds = codec.bounds(shape(s));
     }
     if (one.sender && one.receiver) codec.connect(*one.receiver, *one.sender);
-    model::StageOptions options{
-        .sequences = setup_.sequences, .slots = slots, .recompute = setup_.recompute, .seed = setup_.seed};
+    model::StageOptions options{.sequences = setup_.sequences,
+                                .slots = slots,
+                                .recompute = setup_.recompute,
+                                .seed = setup_.seed,
+                                .bfloat16 = setup_.bfloat16,
+                                .stochastic_rounding = setup_.stochastic_rounding};
     options.add_parameters = [&](model::ParameterLayout& layout) {
       if (one.receiver) one.receiver->add_parameters(layout);
       if (one.sender) one.sender->add_parameters(layout);
@@ -97,17 +102,31 @@ class AsynchronousOracle {
     if (one.receiver) one.receiver->lend(layout, one.stage->weights(), one.stage->gradients());
     if (one.sender) one.sender->lend(layout, one.stage->weights(), one.stage->gradients());
     one.optimizer = optim::make_optimizer<T>(setup_.optimizer, layout, pipeline::stage_delay(rule_, s));
-    one.versions.push_back(copy_of(one.stage->weights()));
+    keep_version(one);
     for (int k = 0; k < replicas(s); ++k) {
       one.gradients.emplace_back("strait::test::gradient", one.versions[0].extent(0));
     }
     stages_.push_back(std::move(one));
   }
 
-  Vector<T> copy_of(const Vector<T>& from) const {
-    const Vector<T> to("strait::test::version", from.extent(0));
+  template <class Number>
+  Vector<Number> copy_of(const Vector<Number>& from) const {
+    const Vector<Number> to("strait::test::version", from.extent(0));
     Kokkos::deep_copy(exec_, to, from);
     return to;
+  }
+
+  /// The stage's weights, after as many updates as versions are kept.
+  void keep_version(OneStage& one) const {
+    one.stage->round_weights(static_cast<std::int64_t>(one.versions.size()));
+    one.versions.push_back(copy_of(one.stage->weights()));
+    one.rounded.push_back(copy_of(one.stage->working_weights().rounded));
+  }
+
+  static model::Weights<T> version_of(const OneStage& one, std::int64_t version) {
+    model::Weights<T> weights(one.versions[version]);
+    weights.rounded = one.rounded[version];
+    return weights;
   }
 
   codec::Context context(int s, std::int64_t b) const {
@@ -165,7 +184,7 @@ class AsynchronousOracle {
   void forward(int s, std::int64_t b) {
     OneStage& one = stages_[s];
     const int slot = static_cast<int>(b);
-    const Vector<T>& weights = one.versions[rule_.forward(s, b)];
+    const model::Weights<T> weights = version_of(one, rule_.forward(s, b));
     tokens_(b, s == 0 ? one.stage->ids(slot) : MutableTokenIds(),
             s == last() ? one.stage->targets(slot) : MutableTokenIds());
     if (s > 0) {
@@ -197,7 +216,7 @@ class AsynchronousOracle {
       ensure(micro_batch == b, "the gradient of this micro-batch");
       one.sender->decode_gradient(exec_, context(s, b), message, one.stage->output_gradient());
     }
-    one.stage->backward(static_cast<int>(b), one.versions[rule_.backward(s, b)], scale);
+    one.stage->backward(static_cast<int>(b), version_of(one, rule_.backward(s, b)), scale);
     if (s > 0) {
       auto& up = boundaries_[s - 1].up;
       up = {b, empty_message(boundaries_[s - 1].bounds.backward)};
@@ -235,7 +254,7 @@ class AsynchronousOracle {
                           one.versions[rule_.backward(s, number * averaged(s))]);
     if (one.receiver) one.receiver->update(exec_, info);
     if (one.sender) one.sender->update(exec_, info);
-    one.versions.push_back(copy_of(one.stage->weights()));
+    keep_version(one);
     if (info.ends_step && one.sender && one.sender->synchronises(info.step)) {
       codec::Message message = empty_message(boundaries_[s].bounds.sync_down);
       one.sender->send_sync_down(exec_, message);

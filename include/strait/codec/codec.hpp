@@ -7,6 +7,7 @@
 #include "strait/io/hdf5.hpp"
 #include "strait/model/config.hpp"
 #include "strait/model/parameters.hpp"
+#include "strait/model/weights.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -72,9 +73,9 @@ class End {
   virtual void lend(const model::ParameterLayout&, const Vector<T>& /*weights*/,
                     const Vector<T>& /*gradients*/) {}
 
-  /// What `encode` and `decode` read of the lent weights from now on: a version of them, a vector of the same
-  /// layout. `update` and load_shared work on those that were lent.
-  virtual void use_weights(const Vector<T>& /*version*/) {}
+  /// What `encode` and `decode` read of the lent weights from now on: a version of them. `update` and
+  /// load_shared work on those that were lent.
+  virtual void use_weights(const model::Weights<T>& /*version*/) {}
 
   /// Once per step, when the gradients of all micro-batches are there and before their norm is taken: an end
   /// that confines parameters (ParameterInfo::confinement) projects their gradients.
@@ -219,6 +220,7 @@ struct RunFacts {
   bool tied_embeddings = false;
   bool synchronous = true;  ///< all micro-batches of a step meet the same weights
   bool replicated = false;  ///< some stage has several replicas
+  bool bfloat16 = false;    ///< stages keep activations and their gradients as bfloat16
 };
 
 /// Reads [codec] for a model of width `hidden`. Keys of another codec are refused.

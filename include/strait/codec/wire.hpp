@@ -17,7 +17,7 @@ constexpr Wire exact_wire = std::is_same_v<T, double> ? Wire::float64 : Wire::fl
 
 /// Reads the key `wire`; "float64" exists for double precision alone.
 template <class T>
-Wire wire_from_deck(Table table);
+Wire wire_from_deck(Table table, Wire default_wire = Wire::float32);
 
 /// Writes x [rows, columns] at `offset` (a multiple of wire_bytes) of `bytes`; returns the offset behind it.
 template <class T>

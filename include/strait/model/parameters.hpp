@@ -43,6 +43,8 @@ class ParameterLayout {
 
   const std::vector<ParameterInfo>& entries() const { return entries_; }
   std::int64_t size() const { return size_; }  ///< elements of a flat vector
+  /// Elements of the model's own parameters, behind which a codec's anchors lie.
+  std::int64_t model_size() const;
 
   /// Parameter `index` inside `flat`, [rows, columns], unmanaged.
   template <class T>

@@ -3,6 +3,7 @@
 
 #include "strait/model/config.hpp"
 #include "strait/model/parameters.hpp"
+#include "strait/model/weights.hpp"
 
 #include <functional>
 #include <memory>
@@ -18,6 +19,11 @@ struct StageOptions {
   bool split_backward = false;
   std::uint64_t seed = 1;
 
+  /// Layers keep weights, activations and their gradients as bfloat16 and compute in float. Of Stage<float>.
+  bool bfloat16 = false;
+  /// How weights are rounded for that: stochastically, or to nearest.
+  bool stochastic_rounding = false;
+
   /// Called by the constructor and by bytes_needed with the layout after the model's own parameters, before
   /// memory is allocated: a boundary adds its anchors here. They start at zero and get no gradient from the
   /// stage. May be empty.
@@ -31,7 +37,11 @@ struct StageOptions {
 };
 
 /// Activations live in slots, so that any schedule can keep several micro-batches in flight. Weights are
-/// passed to each call as a flat vector of `layout()`, because asynchronous schedules keep several versions.
+/// passed to each call, because asynchronous schedules keep several versions of them.
+///
+/// With StageOptions::bfloat16 what is trained stays as it is: `weights` in T, the masters, whose rounded
+/// copy the layers read, and `gradients` in T, summed in it. Inputs, outputs and their gradients pass in T
+/// too, with values that bfloat16 has.
 ///
 /// A micro-batch: fill `ids` (and `targets` where the head is), or `input`; forward; fill `output_gradient`
 /// unless this stage has the head; backward; read `input_gradient`. Gradients add up in `gradients()`. The
@@ -52,39 +62,46 @@ class Stage {
   /// The initial weights, N(0, 0.02) with output projections scaled by 1 / sqrt(2 layers) as in GPT-2, gains
   /// one: a function of (seed, parameter name) alone, whatever the cuts.
   const Vector<T>& weights() const;
+  /// What the layers read of them: themselves, or the copy that round_weights made last.
+  const Weights<T>& working_weights() const;
+  /// Makes the copy, where there is one; after every change of the weights. Stochastic rounding is a function
+  /// of the seed, parameters' names and `version`, the updates that the weights have seen.
+  void round_weights(std::int64_t version);
+
   const Vector<T>& gradients() const;  ///< zeroed by the caller between updates
 
   MutableTokenIds ids(int slot) const;      ///< [tokens]
   MutableTokenIds targets(int slot) const;  ///< [tokens], on the stage with the head
-  Matrix<T> input(int slot) const;          ///< [tokens, hidden], the residual stream at the entry
-  Matrix<T> output(int slot) const;         ///< [tokens, hidden], the residual stream after the last layer
+  Matrix<T> input(int slot) const;   ///< [tokens, hidden], the residual stream at the entry; until forward
+  Matrix<T> output(int slot) const;  ///< [tokens, hidden], the residual stream after the last layer
+  Matrix<T> kept_input(int slot) const;  ///< what forward had from input: itself, or a copy
   Vector<T> kept(int slot) const;     ///< all that a backward needs of the micro-batch's forward, but its ids
   Matrix<T> output_gradient() const;  ///< [tokens, hidden], consumed by backward
   Matrix<T> input_gradient() const;   ///< [tokens, hidden], valid until the next backward
 
-  virtual void forward(int slot, const Vector<T>& weights);
+  virtual void forward(int slot, const Weights<T>& weights);
 
   /// Final norm, head and loss of a slot after its forward: the sum over tokens of the cross-entropy in nats.
   /// Waits for the result.
-  double evaluate(int slot, const Vector<T>& weights);
+  double evaluate(int slot, const Weights<T>& weights);
 
   /// Next-token logits [1, vocab] after token `position` of a slot's first sequence.
-  Matrix<T> logits(int slot, std::int64_t position, const Vector<T>& weights);
+  Matrix<T> logits(int slot, std::int64_t position, const Weights<T>& weights);
 
   /// Backward of a slot, weights' and input's gradients in one go. The stage with the head computes the loss
   /// here (its logits exist only inside this call) and scales every gradient by `loss_scale`.
-  virtual void backward(int slot, const Vector<T>& weights, double loss_scale);
+  virtual void backward(int slot, const Weights<T>& weights, double loss_scale);
 
   /// The two halves, for schedules that move the weights' half (zero-bubble). The weight gradients of the
   /// head and of the norms belong to the first half. `weights` must keep its values until the second half.
-  virtual void backward_input(int slot, const Vector<T>& weights, double loss_scale);
+  virtual void backward_input(int slot, const Weights<T>& weights, double loss_scale);
   virtual void backward_weight(int slot);
 
   /// Sum over tokens of the losses of all backwards since the last call, added in their order. Waits.
   double take_loss();
 
   std::int64_t activation_bytes() const;  ///< of all slots and work space
-  std::int64_t parameter_bytes() const;   ///< weights and gradients
+  std::int64_t parameter_bytes() const;   ///< weights, their copy if any, and gradients
 
   /// activation_bytes() + parameter_bytes() of a stage that would be built from these, without building it.
   static std::int64_t bytes_needed(const LlamaConfig& config, const StageSpan& span,

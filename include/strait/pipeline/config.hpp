@@ -43,6 +43,8 @@ struct PipelineSetup {
   int sequences = 1;                      ///< per micro-batch
   int micro_batches = 1;                  ///< per step
   bool recompute = false;                 ///< run each block's forward again in its backward
+  bool bfloat16 = false;                  ///< stages keep weights and activations in it (model::StageOptions)
+  bool stochastic_rounding = false;       ///< of weights, for bfloat16
   std::uint64_t seed = 1;
   optim::OptimizerConfig optimizer;
   /// Token table, blocks and head of another model with as many layers: the stages wait as long as these take

@@ -141,7 +141,7 @@ class Executor {
   void fetch(const Action& action);
   void choose_token(const Action& action);
   codec::Context context(const Action& action);
-  const Vector<T>& weights(const Action& action);
+  const model::Weights<T>& weights(const Action& action);
   void lend_weights(const Action& action);
   std::int64_t micro_batch(const Action& action) const;
   int updates_per_step(int stage) const { return run_ ? run_->rule.updates_per_step(stage) : 1; }

@@ -63,12 +63,12 @@ class StageUnit {
   bool settled();
 
   /// The weights after `version` updates of the run.
-  const Vector<T>& weights(std::int64_t version) const { return kept_->of(version); }
+  const model::Weights<T>& weights(std::int64_t version) const { return kept_->of(version); }
   std::int64_t version() const { return kept_->newest(); }
   /// The weights are those after `version` updates, and no earlier ones are known.
-  void begin_at(std::int64_t version) { kept_->begin_at(version); }
+  void begin_at(std::int64_t version);
   /// What the codec's ends read of the weights from now on.
-  void use_weights(const Vector<T>& version);
+  void use_weights(const model::Weights<T>& version);
 
   /// The replicas of the stage, this one among them.
   const ReplicaGroup& replicas() const { return replicas_; }

@@ -18,9 +18,9 @@ class TimedStage : public model::Stage<T> {
   TimedStage(const ExecutionSpace& exec, const model::LlamaConfig& config, const model::StageSpan& span,
              const model::StageOptions& options, const std::vector<LayerProfile>& layers);
 
-  void forward(int slot, const Vector<T>& weights) override;
-  void backward(int slot, const Vector<T>& weights, double loss_scale) override;
-  void backward_input(int slot, const Vector<T>& weights, double loss_scale) override;
+  void forward(int slot, const model::Weights<T>& weights) override;
+  void backward(int slot, const model::Weights<T>& weights, double loss_scale) override;
+  void backward_input(int slot, const model::Weights<T>& weights, double loss_scale) override;
   void backward_weight(int slot) override;
 
  private:
