@@ -174,19 +174,20 @@ RunState load_model(const ExecutionSpace& exec, const std::string& path, Executo
       root.attribute<std::int64_t>("format_version") != format_version) {
     fail(ExitCode::io, "{}: is not a {} file of version {}", path, format_name, format_version);
   }
-  for (auto& executor : executors) {
-    std::vector<std::string> repeated;
-    for (auto& unit : executor->units()) {
-      load_unit(exec, root, unit, executor->replica() == 0 ? notes : repeated);
-      unit.share_out_sums(std::nullopt);
-    }
-  }
   RunState state;
   const auto group = root.group("state");
   group.read("step", &state.step, {});
   group.read("tokens", &state.tokens, {});
   group.read("seed", &state.seed, {});
   state.deck = root.attribute<std::string>("deck");
+  for (auto& executor : executors) {
+    std::vector<std::string> repeated;
+    for (auto& unit : executor->units()) {
+      load_unit(exec, root, unit, executor->replica() == 0 ? notes : repeated);
+      unit.stage().round_weights(state.step);
+      unit.share_out_sums(std::nullopt);
+    }
+  }
   return state;
 }
 

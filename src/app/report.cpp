@@ -26,6 +26,7 @@ double matmul_rate(const ExecutionSpace& exec) {
 
 template double matmul_rate<float>(const ExecutionSpace&);
 template double matmul_rate<double>(const ExecutionSpace&);
+template double matmul_rate<bfloat16>(const ExecutionSpace&);
 
 std::string report_text(const Report& report, const StepLog& log) {
   std::string text;

@@ -67,7 +67,8 @@ ExitCode run_deck(const CommandLine& line, const Deck& deck, const Settings& set
     codec = codec::codec_from_deck<T>(deck.table("codec"), settings.model.hidden,
                                       {.tied_embeddings = settings.model.tie_embeddings,
                                        .synchronous = pipeline::synchronous(settings.pipeline.schedule),
-                                       .replicated = !settings.pipeline.replicas.empty()});
+                                       .replicated = !settings.pipeline.replicas.empty(),
+                                       .bfloat16 = settings.training.bfloat16()});
     deck.finish();
     if (line.print_deck) answer += deck.effective();
     if (line.deck_reference) answer += deck.reference();

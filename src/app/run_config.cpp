@@ -29,7 +29,18 @@ TrainingConfig TrainingConfig::from_deck(Table table) {
                                             training.micro_batch, training.sequences_per_step));
   }
   training.precision =
-      table.choice("precision", {"float32", "float64"}, "of weights, activations and optimiser");
+      table.choice("precision", {"float32", "float64", "bfloat16"},
+                   "of weights, activations and optimiser; bfloat16 is that of activations and of a copy of "
+                   "the weights that the layers read, all else stays float32");
+  training.stochastic_rounding =
+      table.optional<bool>("stochastic_rounding", false,
+                           "round the copy of the weights up or down at random, with the mean kept, instead "
+                           "of to nearest; with precision = \"bfloat16\" alone");
+  if (training.stochastic_rounding && !training.bfloat16()) {
+    table.reject("stochastic_rounding",
+                 fmt::format("is true, expected false with precision = \"{}\": nothing is rounded",
+                             training.precision));
+  }
   training.recompute = table.optional<bool>(
       "recompute", false, "keep only each block's input and run the block again in the backward pass");
   training.validation_interval = table.at_least(

@@ -81,6 +81,11 @@ void check_delay_compensation(const Deck& deck, const Settings& settings) {
     reject(fmt::format("pipeline.schedule = \"{}\", whose gradients are of the present weights",
                        pipeline.schedule));
   }
+  if (settings.training.bfloat16()) {
+    reject(
+        "training.precision = \"bfloat16\", which keeps earlier weights rounded: their rounding would be "
+        "taken for a change");
+  }
   if (pipeline.schedule == "pipedream" && pipeline.weight_versions == "none") {
     reject("pipeline.weight_versions = \"none\", which keeps no earlier weights");
   }
@@ -154,6 +159,8 @@ pipeline::PipelineSetup Settings::pipeline_setup() const {
   setup.sequences = training.micro_batch;
   setup.micro_batches = training.micro_batches();
   setup.recompute = training.recompute;
+  setup.bfloat16 = training.bfloat16();
+  setup.stochastic_rounding = training.stochastic_rounding;
   setup.seed = run.seed;
   setup.optimizer = optimizer;
   return setup;

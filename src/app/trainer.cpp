@@ -126,7 +126,7 @@ ExitCode Trainer<T>::run() {
 
 template <class T>
 void Trainer<T>::print_report() {
-  const double rate = matmul_rate<T>(exec_);
+  const double rate = settings_.training.bfloat16() ? matmul_rate<bfloat16>(exec_) : matmul_rate<T>(exec_);
   if (!is_root()) return;
   Report report;
   report.steps = step_ - first_step_;

@@ -23,7 +23,8 @@ class DryRun(StraitTestCase):
     def test_memory_is_what_the_stages_hold(self):
         mapl = dict(codec__name="mapl", codec__rank=4)
         for name, values in (("none", {}), ("tied", dict(model__tie_embeddings="true")), ("mapl", mapl),
-                             ("tied-mapl", dict(model__tie_embeddings="true", **mapl))):
+                             ("tied-mapl", dict(model__tie_embeddings="true", **mapl)),
+                             ("bfloat16", dict(training__precision="bfloat16", **mapl))):
             with self.subTest(name):
                 arguments = ["--output", self.folder / name, *self.sets(**values)]
                 planned = self.planned(*arguments, ranks=2)

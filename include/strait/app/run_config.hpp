@@ -20,11 +20,13 @@ struct RunConfig {
 struct TrainingConfig {
   int sequences_per_step = 0;
   int micro_batch = 0;    ///< sequences
-  std::string precision;  ///< float32 or float64
+  std::string precision;  ///< float32, float64 or bfloat16
+  bool stochastic_rounding = false;
   bool recompute = false;
   std::int64_t validation_interval = 0;  ///< steps; 0 for never
   int validation_sequences = 0;
 
+  bool bfloat16() const { return precision == "bfloat16"; }
   int micro_batches() const { return sequences_per_step / micro_batch; }
   int validation_micro_batches() const { return validation_sequences / micro_batch; }
 
