@@ -3,8 +3,10 @@
 # strait_add_python_test(<module>/<subject>_test.py): a test from outside, of the executable or the sources.
 # Labels: the module; `mpi` where more than one rank runs; `process` for Python tests.
 
+set(STRAIT_TEST_THREADS 1 CACHE STRING "Threads of each rank in tests, where Kokkos has OpenMP")
 set(strait_test_environment
-  "OMP_NUM_THREADS=1" "OMP_PROC_BIND=false"
+  "OMP_NUM_THREADS=${STRAIT_TEST_THREADS}" "OMP_PROC_BIND=false"
+  "OMP_WAIT_POLICY=passive"  # there are more threads than cores
   "KOKKOS_DISABLE_WARNINGS=true"  # more ranks than cores is what the tests want; stderr is for our own lines
   "ASAN_OPTIONS=detect_leaks=0"  # MPI and its network layers keep what they allocate at start
   "UBSAN_OPTIONS=print_stacktrace=1"

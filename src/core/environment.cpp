@@ -17,8 +17,9 @@ namespace strait {
 
 namespace {
 
-/// Ranks fill the cores; BLAS threads beside them would fight over them. One thread also fixes the order of
-/// sums. The setters are looked up by name because the BLAS is whatever the system links.
+/// Ranks and the threads of Kokkos fill the cores; BLAS threads beside them would fight over them. One thread
+/// also fixes the order of sums. The setters are looked up by name because the BLAS is whatever the system
+/// links.
 void use_one_blas_thread() {
   for (const char* name : {"openblas_set_num_threads", "MKL_Set_Num_Threads"}) {
     using Setter = void (*)(int);

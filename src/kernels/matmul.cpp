@@ -6,6 +6,8 @@
 #include "cublas_gemm.hpp"
 #include "rows.hpp"
 
+#include "host_product.hpp"
+
 #include <KokkosBlas3_gemm.hpp>
 
 #include <algorithm>
@@ -36,10 +38,18 @@ void matmul_by_entry(const ExecutionSpace& exec, const Matrix<C>& c, const Const
       });
 }
 
-/// KokkosBlas::gemm on `exec`; Kokkos Kernels before 3.6 knows only the default instance.
+/// KokkosBlas::gemm on `exec`, or c divided among the threads of a host; Kokkos Kernels before 3.6 knows only
+/// the default instance.
 template <class Exec, class T>
 void gemm(const Exec& exec, const Matrix<T>& c, const ConstMatrix<T>& a, const ConstMatrix<T>& b,
           MatmulOptions options) {
+  if constexpr (host_accessible) {
+    const DividedProduct<T> divided(exec, {c, a, b, options});
+    if (divided.blocks() > 1) {
+      Kokkos::parallel_for("strait::matmul::by_threads", RangePolicy(exec, 0, divided.blocks()), divided);
+      return;
+    }
+  }
   const char* const op_a = options.a == Transpose::yes ? "T" : "N";
   const char* const op_b = options.b == Transpose::yes ? "T" : "N";
   const T alpha = static_cast<T>(options.alpha);

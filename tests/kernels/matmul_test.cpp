@@ -41,8 +41,15 @@ TYPED_TEST_SUITE(Matmul, Scalars);
 TYPED_TEST(Matmul, FollowsTheDefinitionForEveryShapeTransposeAndStride) {
   using T = TypeParam;
   const ExecutionSpace exec;
-  for (const auto& [m, n, k] :
-       {std::array{5, 7, 3}, {1, 7, 3}, {5, 1, 3}, {5, 7, 1}, {1, 1, 1}, {33, 65, 17}}) {
+  // The last two are large enough to be divided among threads, by rows and by columns.
+  for (const auto& [m, n, k] : {std::array{5, 7, 3},
+                                {1, 7, 3},
+                                {5, 1, 3},
+                                {5, 7, 1},
+                                {1, 1, 1},
+                                {33, 65, 17},
+                                {97, 161, 50},
+                                {20, 700, 50}}) {
     for (const int padding : {0, 3}) {
       for (const int transposes : {0, 1, 2, 3}) {
         for (const double beta : {0.0, 1.0, -0.5}) {
