@@ -1,7 +1,8 @@
 #include "code_order.hpp"
 
+#include "strait/core/scratch.hpp"
+
 #include <algorithm>
-#include <string>
 
 namespace strait::kernels {
 namespace {
@@ -20,11 +21,8 @@ int chunk_count(std::int64_t tokens, const CodebookShape& shape) {
 CodeOrder sort_by_code(const ExecutionSpace& exec, const CodeIndices& indices, const CodebookShape& shape) {
   const std::int64_t tokens = indices.extent(1), codewords = shape.codewords;
   const std::int64_t chunks = chunk_count(tokens, shape), chunk = (tokens + chunks - 1) / chunks;
-  const auto scratch = [&](const std::string& label, std::int64_t size) {
-    return CodeOrder::Integers(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, label), size);
-  };
-  const CodeOrder order{scratch("strait::code_order::tokens", shape.groups * tokens),
-                        scratch("strait::code_order::ends", shape.all_codewords() * chunks),
+  const CodeOrder order{scratch<std::int32_t>("strait::code_order::tokens", shape.groups * tokens),
+                        scratch<std::int32_t>("strait::code_order::ends", shape.all_codewords() * chunks),
                         static_cast<int>(chunks)};
   const auto ends = order.ends;
   const auto placed = order.tokens;

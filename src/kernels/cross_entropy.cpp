@@ -80,8 +80,7 @@ void cross_entropy(const ExecutionSpace& exec, const Vector<double>& loss_sum, c
   using C = Compute<T>;
   const Workspace<C> logits("strait::cross_entropy::logits", chunk, vocab);
   const Workspace<T> factors("strait::cross_entropy::factors", gradient && is_narrow<T> ? chunk : 0, vocab);
-  const Vector<double> losses(
-      Kokkos::view_alloc(Kokkos::WithoutInitializing, "strait::cross_entropy::losses"), tokens);
+  const Vector<double> losses = scratch<double>("strait::cross_entropy::losses", tokens);
   for (std::int64_t begin = 0; begin < tokens; begin += chunk) {
     const std::int64_t end = std::min(begin + chunk, tokens);
     const auto range = std::make_pair(begin, end);

@@ -4,6 +4,7 @@
 #include "strait/core/error.hpp"
 #include "strait/core/host_mirror.hpp"
 #include "strait/core/random.hpp"
+#include "strait/core/scratch.hpp"
 
 #include "rows.hpp"
 
@@ -58,8 +59,8 @@ double sum_of_squares(const ExecutionSpace& exec, ConstVector<T> x) {
   constexpr std::int64_t block = 16384;
   const auto size = static_cast<std::int64_t>(x.extent(0));
   const std::int64_t blocks = (size + block - 1) / block;
-  const Vector<double> partial(
-      Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "strait::elementwise::partial_sums"), blocks);
+  const auto partial = scratch<double>("strait::elementwise::partial_sums", blocks);
+  const auto total = scratch<double>("strait::elementwise::sum", 1);
   for_each_row(
       "strait::elementwise::sum_of_squares", exec, blocks, KOKKOS_LAMBDA(const Row& row, std::int64_t index) {
         const T* const values = x.data() + index * block;
@@ -70,10 +71,12 @@ double sum_of_squares(const ExecutionSpace& exec, ConstVector<T> x) {
         });
         row_once(row, [&] { partial(index) = sum; });
       });
-  const auto sums = to_host(exec, partial);
-  double total = 0.0;
-  for (std::int64_t index = 0; index < blocks; ++index) total += sums(index);
-  return total;
+  for_each_row(
+      "strait::elementwise::sum_partial_sums", exec, 1, KOKKOS_LAMBDA(const Row& row, std::int64_t) {
+        const double sum = row_sum<double>(row, blocks, [&](std::int64_t index) { return partial(index); });
+        row_once(row, [&] { total(0) = sum; });
+      });
+  return to_host(exec, total)(0);
 }
 
 template <class T>

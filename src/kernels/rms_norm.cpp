@@ -3,6 +3,7 @@
 #include "strait/core/error.hpp"
 
 #include "rows.hpp"
+#include "workspace.hpp"
 
 namespace strait::kernels {
 
@@ -161,9 +162,8 @@ void rms_norm_backward_weight(const ExecutionSpace& exec, const Vector<Compute<T
   constexpr std::int64_t block = GainGradientOfBlock<T>::block;
   const std::int64_t blocks = (tokens + block - 1) / block;
   using C = Compute<T>;
-  const Matrix<C> partial(
-      Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "strait::rms_norm::partial_gain_gradient"),
-      blocks, hidden);
+  const Workspace<C> sums("strait::rms_norm::partial_gain_gradient", blocks, hidden);
+  const Matrix<C> partial = sums.view;
   for_each_row("strait::rms_norm::backward_weight", exec, blocks,
                GainGradientOfBlock<T>{partial, dy, x, rstd});
   Kokkos::parallel_for(

@@ -1,6 +1,6 @@
 #include "token_order.hpp"
 
-#include <string>
+#include "strait/core/scratch.hpp"
 
 namespace strait::kernels {
 
@@ -49,12 +49,9 @@ void sort_within_ids(const ExecutionSpace& exec, const TokenOrder& order, const 
 }  // namespace
 
 TokenOrder sort_by_token(const ExecutionSpace& exec, const TokenIds& ids, std::int64_t vocab) {
-  const auto scratch = [&](const std::string& label, std::size_t size) {
-    return Indices(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, label), size);
-  };
-  const Indices placed = scratch("strait::token_order::placed", ids.extent(0));
-  const TokenOrder order{scratch("strait::token_order::positions", ids.extent(0)),
-                         scratch("strait::token_order::ends", vocab)};
+  const Indices placed = scratch<std::int32_t>("strait::token_order::placed", ids.extent(0));
+  const TokenOrder order{scratch<std::int32_t>("strait::token_order::positions", ids.extent(0)),
+                         scratch<std::int32_t>("strait::token_order::ends", vocab)};
   Kokkos::deep_copy(exec, order.ends, 0);
   count(exec, order.ends, ids);
   replace_counts_by_starts(exec, order.ends);

@@ -1,7 +1,7 @@
 #pragma once
 // Scratch tensors of a kernel and cheap views of tensors.
 
-#include "strait/core/tensor.hpp"
+#include "strait/core/scratch.hpp"
 
 #include <string>
 
@@ -19,11 +19,11 @@ template <class T>
 class Workspace {
  public:
   Workspace(const std::string& label, std::int64_t row_count, std::int64_t column_count)
-      : storage_(Kokkos::view_alloc(Kokkos::WithoutInitializing, label), row_count, column_count),
-        view(unmanaged(storage_)) {}
+      : storage_(scratch<T>(label, row_count * column_count)),
+        view(as_matrix(storage_, 0, row_count, column_count)) {}
 
  private:
-  Matrix<T> storage_;
+  Vector<T> storage_;
 
  public:
   const Matrix<T> view;  ///< unmanaged
