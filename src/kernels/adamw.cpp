@@ -4,6 +4,7 @@
 #include "strait/kernels/matmul.hpp"
 
 #include "rows.hpp"
+#include "workspace.hpp"
 
 #include <cmath>
 
@@ -80,12 +81,11 @@ void adamw_of_columns(const ExecutionSpace& exec, const Matrix<T>& weights, cons
           v_row[j] = step.square(v_row[j], g_row[j]);
         });
       });
-  const Matrix<T> weight_of_entry(
-      Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "strait::adamw::weight_of_entry"), 1, length);
-  const Matrix<T> average(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "strait::adamw::average"), 1,
-                          count);
-  Kokkos::deep_copy(exec, weight_of_entry, T(1) / static_cast<T>(length));
-  matmul<T>(exec, average, weight_of_entry, v);
+  const Workspace<T> weight_of_entry("strait::adamw::weight_of_entry", 1, length);
+  const Workspace<T> averages_of_columns("strait::adamw::average", 1, count);
+  const Matrix<T> average = averages_of_columns.view;
+  Kokkos::deep_copy(exec, weight_of_entry.view, T(1) / static_cast<T>(length));
+  matmul<T>(exec, average, weight_of_entry.view, v);
   for_each_row(
       "strait::adamw::columns", exec, length, KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
         T* const w_row = &weights(i, 0);

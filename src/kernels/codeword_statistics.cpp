@@ -2,6 +2,7 @@
 
 #include "strait/core/error.hpp"
 #include "strait/core/random.hpp"
+#include "strait/core/scratch.hpp"
 
 #include "code_order.hpp"
 #include "rows.hpp"
@@ -12,8 +13,7 @@ namespace {
 /// Mean of `counts` over each group of `codewords`, summed in a fixed order.
 Vector<double> group_means(const ExecutionSpace& exec, const Vector<double>& counts, std::int64_t codewords) {
   const std::int64_t groups = static_cast<std::int64_t>(counts.extent(0)) / codewords;
-  const Vector<double> means(
-      Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "strait::codeword_statistics::means"), groups);
+  const auto means = scratch<double>("strait::codeword_statistics::means", groups);
   for_each_row(
       "strait::codeword_statistics::means", exec, groups, KOKKOS_LAMBDA(const Row& row, std::int64_t group) {
         const double sum =

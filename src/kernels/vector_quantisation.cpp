@@ -1,6 +1,7 @@
 #include "strait/kernels/vector_quantisation.hpp"
 
 #include "strait/core/error.hpp"
+#include "strait/core/scratch.hpp"
 
 namespace strait::kernels {
 namespace {
@@ -13,9 +14,7 @@ constexpr int block = 8;
 /// Half the squared length of each codeword.
 template <class T>
 Vector<T> half_squares(const ExecutionSpace& exec, const ConstMatrix<T>& codewords) {
-  const Vector<T> out(
-      Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, "strait::vector_quantisation::half_squares"),
-      codewords.extent(0));
+  const auto out = scratch<T>("strait::vector_quantisation::half_squares", codewords.extent(0));
   const int width = static_cast<int>(codewords.extent(1));
   Kokkos::parallel_for(
       "strait::vector_quantisation::half_squares", RangePolicy(exec, 0, codewords.extent(0)),
