@@ -1,7 +1,5 @@
 #include "strait/app/batch_feed.hpp"
 
-#include "token_upload.hpp"
-
 namespace strait::app {
 
 BatchFeed::BatchFeed(const Settings& settings)
@@ -45,8 +43,8 @@ pipeline::BatchSource BatchFeed::source(const ExecutionSpace& exec, const data::
       batch.inputs.assign(tokens, 0);
       batch.targets.assign(tokens, 0);
     }
-    upload(exec, request.ids, batch.inputs);
-    upload(exec, request.targets, batch.targets);
+    if (request.ids.extent(0) > 0) uploads_.upload(exec, request.ids, batch.inputs);
+    if (request.targets.extent(0) > 0) uploads_.upload(exec, request.targets, batch.targets);
   };
 }
 

@@ -1,9 +1,8 @@
 #include "strait/app/text_sample.hpp"
 
+#include "strait/core/pinned.hpp"
 #include "strait/core/random.hpp"
 #include "strait/data/tokenizer.hpp"
-
-#include "token_upload.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -39,13 +38,16 @@ std::string sample_text(const ExecutionSpace& exec, pipeline::Pipeline<T>& pipel
   tokens.insert(tokens.begin(), end);
 
   const Philox random(settings.run.seed, sample_stream);
+  Uploads<std::int32_t> uploads;
   const std::size_t context = static_cast<std::size_t>(settings.model.context);
   for (int i = 0; i < settings.output.sample_tokens; ++i) {
     // The newest tokens at the front of the first sequence; what follows them is never looked at.
     std::vector<std::int32_t> window(tokens.end() - std::min(tokens.size(), context), tokens.end());
     const auto position = static_cast<std::int64_t>(window.size()) - 1;
     window.resize(static_cast<std::size_t>(settings.training.micro_batch) * context, 0);
-    const auto source = [&](const pipeline::BatchRequest& request) { upload(exec, request.ids, window); };
+    const auto source = [&](const pipeline::BatchRequest& request) {
+      if (request.ids.extent(0) > 0) uploads.upload(exec, request.ids, window);
+    };
     const auto choose = [&](std::span<const double> logits) {
       return draw(logits, settings.output.sample_temperature, random.uniform(i));
     };

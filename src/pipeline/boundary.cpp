@@ -70,29 +70,26 @@ Mailbox mailbox(const Stream& stream, const codec::BoundaryShape& shape, const M
   return Mailbox(transport, envelope, capacities.*stream.capacity, buffers);
 }
 
-/// Fills a message by `encode` and posts it; false while no buffer is free. Adds to `seconds`.
+/// Fills a message by `encode` and posts it; false while no buffer is free.
 template <class Encode>
-bool post(const ExecutionSpace& exec, Outbox& outbox, const Arrival& arrival, bool evaluation,
-          double& seconds, Encode encode) {
+bool post(Outbox& outbox, const Arrival& arrival, bool evaluation, WorkTimer& timer, Encode encode) {
   Message* message = outbox.free();
   if (!message) return false;
-  const Stopwatch watch;
+  timer.start();
   encode(*message);
-  fence(exec, "strait::pipeline::boundary: the transport reads the message next");
-  seconds += watch.seconds();
+  timer.stop();
   outbox.post(arrival.micro_batch, arrival.peer, evaluation);
   return true;
 }
 
-/// Reads the next message by `decode`; false until it is here. Adds to `seconds`.
+/// Reads the next message by `decode`; false until it is here.
 template <class Decode>
-bool take(const ExecutionSpace& exec, Inbox& inbox, double& seconds, Decode decode) {
+bool take(Inbox& inbox, WorkTimer& timer, Decode decode) {
   const Message* message = inbox.arrived();
   if (!message) return false;
-  const Stopwatch watch;
+  timer.start();
   decode(*message);
-  fence(exec, "strait::pipeline::boundary: the transport fills the buffer anew");
-  seconds += watch.seconds();
+  timer.stop();
   inbox.release();
   return true;
 }
@@ -126,6 +123,9 @@ BoundaryEnd<T, CodecEnd>::BoundaryEnd(const ExecutionSpace& exec, std::unique_pt
                                       const codec::BoundaryShape& shape, const MessageBounds& capacities,
                                       Transport& transport, std::optional<int> waiting)
     : exec_(exec),
+      encoding_(exec),
+      decoding_(exec),
+      updating_(exec),
       end_(std::move(end)),
       out_(mailbox<Outbox>(Side<CodecEnd<T>>::out, shape, capacities, transport, message_buffers)),
       sync_out_(mailbox<Outbox>(Side<CodecEnd<T>>::sync_out, shape, capacities, transport, sync_buffers)),
@@ -145,7 +145,7 @@ BoundaryEnd<T, CodecEnd>::BoundaryEnd(const ExecutionSpace& exec, std::unique_pt
 template <class T, template <class> class CodecEnd>
 void BoundaryEnd<T, CodecEnd>::begin(const std::vector<Arrival>& arrivals, std::optional<std::int64_t> step,
                                      int sync_peer, Crossing crossing) {
-  seconds_ = {};
+  for (WorkTimer* timer : {&encoding_, &decoding_, &updating_}) timer->take_seconds();
   crossing_ = crossing;
   last_sync_sent_ = -1;
   in(step.has_value()).expect(arrivals, !step);
@@ -161,13 +161,12 @@ bool BoundaryEnd<T, CodecEnd>::send(const Context& context, int peer, ConstMatri
       std::invoke(Side<CodecEnd<T>>::encode, *end_, exec_, context, x, message);
     }
   };
-  return post(exec_, out(context.training), {context.micro_batch, peer}, !context.training, seconds_.encode,
-              encode);
+  return post(out(context.training), {context.micro_batch, peer}, !context.training, encoding_, encode);
 }
 
 template <class T, template <class> class CodecEnd>
 bool BoundaryEnd<T, CodecEnd>::receive(const Context& context, const Matrix<T>& x) {
-  return take(exec_, in(context.training), seconds_.decode, [&](const Message& message) {
+  return take(in(context.training), decoding_, [&](const Message& message) {
     if (crossing_ == Crossing::exact) {
       codec::unpack<T>(exec_, x, message.bytes, 0, codec::exact_wire<T>);
     } else {
@@ -183,7 +182,7 @@ bool BoundaryEnd<T, CodecEnd>::send_sync(std::int64_t step, int peer) {
     sync_out_.post_again(peer);
     return true;
   }
-  const bool posted = post(exec_, sync_out_, {.peer = peer}, false, seconds_.encode, [&](Message& message) {
+  const bool posted = post(sync_out_, {.peer = peer}, false, encoding_, [&](Message& message) {
     std::invoke(Side<CodecEnd<T>>::fill_sync, *end_, exec_, message);
   });
   if (posted) last_sync_sent_ = step;
@@ -193,17 +192,16 @@ bool BoundaryEnd<T, CodecEnd>::send_sync(std::int64_t step, int peer) {
 template <class T, template <class> class CodecEnd>
 bool BoundaryEnd<T, CodecEnd>::receive_sync(std::int64_t step) {
   if (!end_->synchronises(step)) return true;
-  return take(exec_, sync_in_, seconds_.decode, [&](const Message& message) {
+  return take(sync_in_, decoding_, [&](const Message& message) {
     std::invoke(Side<CodecEnd<T>>::read_sync, *end_, exec_, message);
   });
 }
 
 template <class T, template <class> class CodecEnd>
 void BoundaryEnd<T, CodecEnd>::update(const codec::UpdateInfo& info) {
-  const Stopwatch watch;
+  updating_.start();
   end_->update(exec_, info);
-  fence(exec_, "strait::pipeline::boundary: the time of an update ends with its work");
-  seconds_.update += watch.seconds();
+  updating_.stop();
 }
 
 template <class T, template <class> class CodecEnd>

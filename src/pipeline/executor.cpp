@@ -41,6 +41,8 @@ Executor<T>::Executor(const ExecutionSpace& exec, const PipelineSetup& setup, co
       evaluation_(proven(evaluation_schedule(placement().stages, 1, schedule_options(setup)))),
       next_token_schedule_(
           proven(pipeline::next_token_schedule(placement().stages, schedule_options(setup)))),
+      computing_(exec),
+      communicating_(exec),
       reports_(transport) {
   ensure(transport.size() == setup_.ranks(), "as many ranks as the schedule has");
   const int chunks = setup_.chunks;
@@ -71,21 +73,24 @@ template <class T>
 bool Executor<T>::run(const Action& action) {
   const double start = transport_.seconds();
   if (!entered_) entered_ = start;
-  const double input_before = statistics_.seconds_input;
+  WorkTimer& timer = is_computation(action.kind) ? computing_ : communicating_;
+  timer.start();
   const bool done = perform(action);
-  const double end = transport_.seconds();
-  double& account =
-      is_computation(action.kind) ? statistics_.seconds_compute : statistics_.seconds_communication;
-  account += end - start - (statistics_.seconds_input - input_before);
+  timer.stop();
   if (!done) {
-    if (!blocked_since_) blocked_since_ = end;
+    if (!given_) given_.emplace().record(exec_);
+    if (!blocked_since_ && given_->passed()) blocked_since_ = transport_.seconds();
     return false;
   }
   const double waited = blocked_since_ ? start - *blocked_since_ : 0.0;
   statistics_.seconds_wait += waited;
-  if (info_.trace && mode_ == Mode::training) trace_.push_back({action, *entered_, waited, end});
+  if (info_.trace && mode_ == Mode::training) {
+    fence(exec_, "strait::pipeline::executor: a traced action ends with its work");
+    trace_.push_back({action, *entered_, waited, transport_.seconds()});
+  }
   entered_.reset();
   blocked_since_.reset();
+  given_.reset();
   return true;
 }
 
@@ -110,7 +115,6 @@ bool Executor<T>::perform(const Action& action) {
   }
   if (!is_computation(action.kind)) return exchange(action);
   compute(action);
-  fence(exec_, "strait::pipeline::executor: the time of an action ends with its work");
   return true;
 }
 
@@ -217,9 +221,11 @@ void Executor<T>::fetch(const Action& action) {
   if (unit.is_first()) request.ids = unit.stage().ids(action.slot);
   if (unit.is_last() && mode_ != Mode::next_token) request.targets = unit.stage().targets(action.slot);
   if (request.ids.extent(0) == 0 && request.targets.extent(0) == 0) return;
+  computing_.stop();
   const double start = transport_.seconds();
   source_(request);
   statistics_.seconds_input += transport_.seconds() - start;
+  computing_.start();
 }
 
 template <class T>
@@ -285,6 +291,8 @@ std::int64_t Executor<T>::tokens(int micro_batches) const {
 template <class T>
 Statistics Executor<T>::take_statistics() {
   statistics_.sent = transport_.take_sent();
+  statistics_.seconds_compute = computing_.take_seconds();
+  statistics_.seconds_communication = communicating_.take_seconds();
   return std::exchange(statistics_, Statistics());
 }
 

@@ -1,6 +1,7 @@
 #include "strait/pipeline/mpi_transport.hpp"
 
 #include "strait/core/communicator.hpp"
+#include "strait/core/pinned.hpp"
 #include "strait/core/timer.hpp"
 
 #include <sched.h>
@@ -12,14 +13,26 @@
 namespace strait::pipeline {
 
 struct MpiTransport::Request {
-  enum class State { unused, pending, complete };
+  enum class State {
+    unused,
+    held,     ///< until the device lets MPI have the buffer
+    pending,  ///< MPI has it
+    complete
+  };
 
   State state = State::unused;
   codec::Message* target = nullptr;  ///< of a receive
   std::int64_t size = 0;             ///< of a receive, once complete
   std::vector<double> record;        ///< of a gather
   std::vector<double> gathered;
-  Kokkos::View<std::uint8_t*, Kokkos::LayoutRight, HostSpace> staging;
+
+  // What MPI gets of a message.
+  std::uint8_t* data = nullptr;
+  int bytes = 0, peer = 0, tag = 0;
+
+  DeviceEvent given;   ///< what the device was given before: it fills what is sent, reads what is overwritten
+  DeviceEvent copied;  ///< out of the staging buffer
+  PinnedVector<std::uint8_t> staging;
 
   std::uint8_t* stage(std::int64_t bytes) {
     if (static_cast<std::int64_t>(staging.extent(0)) < bytes) {
@@ -65,11 +78,14 @@ bool is_oversubscribed(MPI_Comm communicator) {
 
 }  // namespace
 
-MpiTransport::MpiTransport(const ExecutionSpace& exec, MPI_Comm communicator, int boundaries, WaitHook hook)
+MpiTransport::MpiTransport(const ExecutionSpace& exec, MPI_Comm communicator, int boundaries, WaitHook hook,
+                           bool staged)
     : Transport(rank_of(communicator), size_of(communicator), boundaries),
       exec_(exec),
+      exec_copying_(overlapping_instance(exec)),
       hook_(std::move(hook)),
-      oversubscribed_(is_oversubscribed(communicator)) {
+      oversubscribed_(is_oversubscribed(communicator)),
+      staged_(staged) {
   MPI_Comm_dup(communicator, &communicator_);
   int* largest_tag = nullptr;
   int found = 0;
@@ -86,8 +102,9 @@ MpiTransport::MpiTransport(const ExecutionSpace& exec, MPI_Comm communicator, in
 MpiTransport::~MpiTransport() { MPI_Comm_free(&communicator_); }
 
 int MpiTransport::unused_request() {
-  const auto found = std::find_if(descriptions_.begin(), descriptions_.end(),
-                                  [](const auto& entry) { return entry->state == Request::State::unused; });
+  const auto found = std::find_if(descriptions_.begin(), descriptions_.end(), [](const auto& entry) {
+    return entry->state == Request::State::unused && entry->copied.passed();
+  });
   if (found != descriptions_.end()) return static_cast<int>(found - descriptions_.begin());
   descriptions_.push_back(std::make_unique<Request>());
   requests_.push_back(MPI_REQUEST_NULL);
@@ -96,19 +113,44 @@ int MpiTransport::unused_request() {
   return static_cast<int>(requests_.size()) - 1;
 }
 
+/// Gives MPI the buffer of a request.
+void MpiTransport::post(int index) {
+  Request& request = *descriptions_[index];
+  request.state = Request::State::pending;
+  if (request.target) {
+    MPI_Irecv(request.data, request.bytes, MPI_BYTE, request.peer, request.tag, communicator_,
+              &requests_[index]);
+  } else {
+    MPI_Isend(request.data, request.bytes, MPI_BYTE, request.peer, request.tag, communicator_,
+              &requests_[index]);
+  }
+}
+
+/// The same, of the requests whose buffers the device is done with; in their order, by which MPI matches.
+void MpiTransport::post_held() {
+  while (!held_.empty() && descriptions_[held_.front()]->given.passed()) {
+    post(held_.front());
+    held_.pop_front();
+  }
+}
+
 int MpiTransport::start_send(const Envelope& envelope, const codec::Message& message) {
   const int index = unused_request();
   Request& request = *descriptions_[index];
-  const std::uint8_t* data = message.bytes.data();
-  if constexpr (!host_accessible) {
-    data = request.stage(message.size);
-    Kokkos::deep_copy(exec_, request.staged(message.size), part(message, message.size));
-    fence(exec_, "strait::pipeline::mpi_transport: MPI reads the staged message next");
-  }
-  request.state = Request::State::pending;
   request.target = nullptr;
-  MPI_Isend(data, static_cast<int>(message.size), MPI_BYTE, envelope.peer, tag(envelope), communicator_,
-            &requests_[index]);
+  request.data = staged_ ? request.stage(message.size) : message.bytes.data();
+  request.bytes = static_cast<int>(message.size);
+  request.peer = envelope.peer;
+  request.tag = tag(envelope);
+  request.given.record(exec_);
+  if (staged_) {
+    request.given.hold(exec_copying_);
+    Kokkos::deep_copy(exec_copying_, request.staged(message.size), part(message, message.size));
+    request.given.record(exec_copying_);
+  }
+  request.state = Request::State::held;
+  held_.push_back(index);
+  post_held();
   return index;
 }
 
@@ -116,25 +158,29 @@ int MpiTransport::start_receive(const Envelope& envelope, codec::Message& messag
   const int index = unused_request();
   Request& request = *descriptions_[index];
   const auto capacity = static_cast<std::int64_t>(message.bytes.extent(0));
-  std::uint8_t* data = message.bytes.data();
-  if constexpr (!host_accessible) data = request.stage(capacity);
-  request.state = Request::State::pending;
   request.target = &message;
-  MPI_Irecv(data, static_cast<int>(capacity), MPI_BYTE, envelope.peer, tag(envelope), communicator_,
-            &requests_[index]);
+  request.data = staged_ ? request.stage(capacity) : message.bytes.data();
+  request.bytes = static_cast<int>(capacity);
+  request.peer = envelope.peer;
+  request.tag = tag(envelope);
+  request.given.record(exec_);
+  if (staged_) {
+    post(index);  // the copy to the device waits instead
+    return index;
+  }
+  request.state = Request::State::held;
+  held_.push_back(index);
+  post_held();
   return index;
 }
 
 bool MpiTransport::done(int index) {
   Request& request = *descriptions_[index];
   ensure(request.state != Request::State::unused, "a request is asked for once");
-  if (request.state == Request::State::pending) return false;
+  if (request.state != Request::State::complete) return false;
   if (request.target) {
     request.target->size = request.size;
-    if constexpr (!host_accessible) {
-      Kokkos::deep_copy(exec_, part(*request.target, request.size), request.staged(request.size));
-      fence(exec_, "strait::pipeline::mpi_transport: the staging buffer may be reused");
-    }
+    request.copied.hold(exec_);
   }
   request.state = Request::State::unused;
   return true;
@@ -162,6 +208,7 @@ bool MpiTransport::gather_done(int gather, std::vector<double>& all) {
 }
 
 int MpiTransport::test() {
+  post_held();
   int count = 0;
   MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &count, completed_.data(),
                statuses_.data());
@@ -172,6 +219,11 @@ int MpiTransport::test() {
       int bytes = 0;
       MPI_Get_count(&statuses_[i], MPI_BYTE, &bytes);
       request.size = bytes;
+      if (staged_) {
+        request.given.hold(exec_copying_);
+        Kokkos::deep_copy(exec_copying_, part(*request.target, bytes), request.staged(bytes));
+        request.copied.record(exec_copying_);
+      }
     }
     request.state = Request::State::complete;
   }
@@ -186,9 +238,12 @@ void MpiTransport::wait() {
   const Stopwatch waited;
   double next_call = seconds_between_calls;
   auto pause = 1us;
+  given_.record(exec_);
+  const bool computing = !given_.passed();
   while (true) {
     const int count = test();
-    ensure(count != MPI_UNDEFINED, "a wait has something to wait for");
+    if (computing && given_.passed()) return;
+    ensure(count != MPI_UNDEFINED || computing || !held_.empty(), "a wait has something to wait for");
     if (count > 0) return;
     if (oversubscribed_) {
       std::this_thread::sleep_for(pause);

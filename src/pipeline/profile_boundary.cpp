@@ -76,6 +76,7 @@ class LoneBoundary {
       done(receiver().receive(to, second_.stage().input(0)));
       done(receiver().send(to, 0, second_.stage().input_gradient()));
       done(sender().receive(from, first_.stage().output_gradient()));
+      fence(exec_, "strait::pipeline::profile_boundary: the timers are read next");
       encode.push_back(sender().seconds().encode - sent.encode);
       decode.push_back(receiver().seconds().decode - received.decode);
       encode_gradient.push_back(receiver().seconds().encode - received.encode);
@@ -106,6 +107,7 @@ class LoneBoundary {
   /// What the ends do once per step.
   double update() {
     const auto seconds = [&] {
+      fence(exec_, "strait::pipeline::profile_boundary: the timers are read next");
       const CodecSeconds a = sender().seconds(), b = receiver().seconds();
       return a.encode + a.decode + a.update + b.encode + b.decode + b.update;
     };

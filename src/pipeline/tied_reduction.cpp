@@ -28,7 +28,6 @@ void TiedReduction<T>::begin() {
 template <class T>
 bool TiedReduction<T>::advance() {
   if (!sent_) {
-    fence(exec_, "strait::pipeline::tied_reduction: the transport reads the gradient next");
     send_ = transport_.send(envelope_, mine_);
     sent_ = true;
   }

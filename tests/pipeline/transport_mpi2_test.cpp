@@ -9,6 +9,7 @@
 #include <chrono>
 #include <stdexcept>
 #include <thread>
+#include <vector>
 
 namespace strait::pipeline {
 namespace {
@@ -19,6 +20,8 @@ using test::holds;
 
 class Mpi : public ::testing::Test {
  protected:
+  explicit Mpi(bool staged = !host_accessible) : transport_(exec_, MPI_COMM_WORLD, 1, {}, staged) {}
+
   void finish(Transport& transport, int request) {
     while (!transport.done(request)) transport.wait();
   }
@@ -31,7 +34,7 @@ class Mpi : public ::testing::Test {
   }
 
   ExecutionSpace exec_;
-  MpiTransport transport_{exec_, MPI_COMM_WORLD, 1};
+  MpiTransport transport_;
   int rank_ = transport_.rank();
   int peer_ = 1 - rank_;
   Channel out_ = rank_ == 0 ? Channel::forward : Channel::backward;
@@ -42,7 +45,15 @@ class Mpi : public ::testing::Test {
   }
 };
 
-TEST_F(Mpi, LongMessagesCrossWithoutDeadlock) {
+/// With and without host buffers between MPI and the messages.
+class Messages : public Mpi, public ::testing::WithParamInterface<bool> {
+ protected:
+  Messages() : Mpi(GetParam()) {}
+};
+INSTANTIATE_TEST_SUITE_P(Staged, Messages,
+                         ::testing::ValuesIn(host_accessible ? std::vector{false, true} : std::vector{true}));
+
+TEST_P(Messages, LongOnesCrossWithoutDeadlock) {
   constexpr std::int64_t bytes = 4 << 20;
   codec::Message sent = empty_message(bytes);
   codec::Message received = empty_message(bytes);
@@ -54,7 +65,7 @@ TEST_F(Mpi, LongMessagesCrossWithoutDeadlock) {
   EXPECT_TRUE(holds(exec_, received, bytes, 3 + peer_));
 }
 
-TEST_F(Mpi, AMessageMayBeShorterThanItsReceive) {
+TEST_P(Messages, MayBeShorterThanTheirReceive) {
   codec::Message sent = empty_message(100);
   codec::Message received = empty_message(1000);
   for (const std::int64_t size : {0, 1, 77, 100}) {
@@ -70,7 +81,7 @@ TEST_F(Mpi, AMessageMayBeShorterThanItsReceive) {
   EXPECT_EQ(rank_ == 0 ? bytes.backward : bytes.forward, 0);
 }
 
-TEST_F(Mpi, MailboxesKeepTheOrderOfManyMessages) {
+TEST_P(Messages, KeepTheirOrderInMailboxes) {
   constexpr int count = 50;
   Outbox outbox(transport_, envelope(out_, -1), 64, 2);
   Inbox inbox(transport_, envelope(in_, -1), 64, 2);

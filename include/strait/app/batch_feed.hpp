@@ -2,6 +2,7 @@
 // Token batches for the stages that need them: ids on the first, targets on the last.
 
 #include "strait/app/settings.hpp"
+#include "strait/core/pinned.hpp"
 #include "strait/data/sampler.hpp"
 #include "strait/pipeline/executor.hpp"
 
@@ -33,6 +34,7 @@ class BatchFeed {
   std::unique_ptr<data::TokenStream> validation_;
   std::optional<data::Sampler> train_sampler_;
   std::optional<data::Sampler> validation_sampler_;
+  Uploads<std::int32_t> uploads_;
   std::optional<Error> error_;
 };
 

@@ -3,6 +3,7 @@
 // return false, without effect, while no buffer is free or the message is not here yet.
 
 #include "strait/codec/codec.hpp"
+#include "strait/core/work_timer.hpp"
 #include "strait/pipeline/mailbox.hpp"
 #include "strait/pipeline/schedule.hpp"
 
@@ -17,7 +18,7 @@ enum class Crossing {
   exact     ///< every number, past the codec
 };
 
-/// Time in a codec's end, since the list began.
+/// Time of a codec's end, since the list began, in what is done on the device.
 struct CodecSeconds {
   double encode = 0.0;  ///< encode and encode_gradient
   double decode = 0.0;  ///< decode and decode_gradient
@@ -35,7 +36,7 @@ class BoundaryEnd {
               const codec::MessageBounds& capacities, Transport& transport, std::optional<int> waiting);
 
   CodecEnd<T>& end() { return *end_; }
-  const CodecSeconds& seconds() const { return seconds_; }
+  CodecSeconds seconds() { return {encoding_.seconds(), decoding_.seconds(), updating_.seconds()}; }
 
   /// Begins a list: posts the receives of `arrivals`, and of the synchronisation of `step`, which comes from
   /// rank `sync_peer`. Evaluations have no step; all else is encoded.
@@ -70,6 +71,7 @@ class BoundaryEnd {
   Inbox& in(bool training) { return !training && evaluation_in_ ? *evaluation_in_ : in_; }
 
   ExecutionSpace exec_;
+  WorkTimer encoding_, decoding_, updating_;
   std::unique_ptr<CodecEnd<T>> end_;
   Outbox out_, sync_out_;
   Inbox in_, sync_in_;
@@ -77,7 +79,6 @@ class BoundaryEnd {
   std::optional<Inbox> evaluation_in_;
   std::int64_t last_sync_sent_ = -1;  ///< step
   Crossing crossing_ = Crossing::encoded;
-  CodecSeconds seconds_;
 };
 
 /// The end towards the next stage.

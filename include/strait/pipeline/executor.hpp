@@ -2,11 +2,13 @@
 // Runs one rank's list of actions. It stops where it would have to wait, so that one thread may serve one
 // rank over MPI or all the ranks of an emulated pipeline.
 //
-// A computation is fenced: it ends with its work, so that the host's clock tells it from the message behind
-// it. On hosts kernels return when they are done, and the fence is free. On devices nearly every computation
-// is followed by a message, which must be complete and is fenced anyway; the fence before it costs one
-// launch.
+// The host does not wait for a device but where it needs a number of it: the loss and the norm of a step.
+// Computations and messages follow each other on the device as in the list, and what a device works is timed
+// there. A traced step is the exception: its actions end with their work, so that the host's clock tells one
+// from the other.
 
+#include "strait/core/device_event.hpp"
+#include "strait/core/work_timer.hpp"
 #include "strait/pipeline/reduction.hpp"
 #include "strait/pipeline/stage_unit.hpp"
 
@@ -63,13 +65,13 @@ struct TraceEntry {
   double end = 0.0;
 };
 
-/// What one rank did since it was asked last.
+/// What one rank did since it was asked last; of a device what it has done so far.
 struct Statistics {
   SentBytes sent;
   double seconds_compute = 0.0;        ///< layers, norms, updates
   double seconds_communication = 0.0;  ///< encoding, decoding, posting
-  double seconds_wait = 0.0;
-  double seconds_input = 0.0;  ///< in the batch source
+  double seconds_wait = 0.0;           ///< for messages, with nothing to compute
+  double seconds_input = 0.0;          ///< in the batch source
 };
 
 template <class T>
@@ -171,6 +173,8 @@ class Executor {
 
   // The action at hand.
   std::optional<double> entered_, blocked_since_;
+  std::optional<DeviceEvent> given_;  ///< all that the device had to do when the action began to wait
+  WorkTimer computing_, communicating_;
 
   StepResult result_;
   std::vector<StepResult> results_;

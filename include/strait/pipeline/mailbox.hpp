@@ -24,7 +24,7 @@ class Outbox {
   /// A message to fill, with its sizes at zero; null while all buffers are lent.
   codec::Message* free();
 
-  /// Sends the message that `free` gave last. Its bytes must be complete on the device.
+  /// Sends the message that `free` gave last.
   void post(std::int64_t micro_batch, int peer, bool evaluation);
   /// Sends the message that was posted last to another rank too, whatever became of the first.
   void post_again(int peer);
@@ -60,7 +60,7 @@ class Inbox {
   /// The oldest expected message, null until it is here.
   const codec::Message* arrived();
 
-  /// Its contents have been read (on the device too): its buffer receives the next expected message.
+  /// The kernels that read it have been launched: its buffer receives the next expected message.
   void release();
 
   /// True once every expected message is here.

@@ -1,10 +1,12 @@
 #pragma once
 // Messages over MPI, on a communicator of their own.
 
+#include "strait/core/device_event.hpp"
 #include "strait/pipeline/transport.hpp"
 
 #include <mpi.h>
 
+#include <deque>
 #include <functional>
 #include <memory>
 
@@ -14,18 +16,23 @@ namespace strait::pipeline {
 /// for signals and keeps its watchdog.
 using WaitHook = std::function<void(double seconds)>;
 
-/// Where the host cannot read device memory, messages are staged through host buffers. A wait tests without
-/// pause; where a node runs more ranks than it has processors, it sleeps between the tests, for 1 to 100
-/// microseconds. Refuses more boundaries than MPI has tags for: Error(ExitCode::environment).
+/// Where the host cannot read device memory, messages are staged through page-locked host buffers, by copies
+/// that overlap computation: MPI gets a message once the device has copied it, and the device goes on with a
+/// message behind its copy, while the host does neither wait. A wait tests without pause; where a node runs
+/// more ranks than it has processors, it sleeps between the tests, for 1 to 100 microseconds. Refuses more
+/// boundaries than MPI has tags for: Error(ExitCode::environment).
 class MpiTransport : public Transport {
  public:
-  MpiTransport(const ExecutionSpace& exec, MPI_Comm communicator, int boundaries, WaitHook hook = {});
+  /// `staged`: MPI sees host buffers alone.
+  MpiTransport(const ExecutionSpace& exec, MPI_Comm communicator, int boundaries, WaitHook hook = {},
+               bool staged = !host_accessible);
   ~MpiTransport() override;
 
   bool done(int request) override;
   int start_gather(std::span<const double> record) override;
   bool gather_done(int gather, std::vector<double>& all) override;
   void progress() override;
+  /// Also returns once the device has done what it had to do at the call: the rank is idle from then on.
   void wait() override;
 
   bool oversubscribed() const { return oversubscribed_; }
@@ -37,12 +44,18 @@ class MpiTransport : public Transport {
  private:
   struct Request;
   int unused_request();
+  void post(int index);
+  void post_held();
   int test();  ///< how many completed
 
   ExecutionSpace exec_;
+  ExecutionSpace exec_copying_;  ///< for the copies of staged messages
   MPI_Comm communicator_ = MPI_COMM_NULL;
   WaitHook hook_;
   bool oversubscribed_ = false;
+  bool staged_;
+  DeviceEvent given_;     ///< what the device had to do at the last wait
+  std::deque<int> held_;  ///< requests that MPI gets once the device is done with their buffers
 
   // Request i of the first list is described by entry i of the second.
   std::vector<MPI_Request> requests_;

@@ -41,7 +41,9 @@ struct SentBytes {
   std::int64_t replicas = 0;  ///< what the replicas of a stage add up
 };
 
-/// One rank's access to the others. Not thread-safe.
+/// One rank's access to the others. Not thread-safe. Buffers are read and filled in the order of the
+/// execution space instance that computes, as if by kernels that it was given at each call: nobody has to
+/// wait for the device before or after.
 class Transport {
  public:
   Transport(int rank, int size, int boundaries);
@@ -52,7 +54,7 @@ class Transport {
   int rank() const { return rank_; }
   int size() const { return size_; }
 
-  /// Sends message.size bytes and counts them. The buffer, complete on the device, is lent until `done`.
+  /// Sends message.size bytes and counts them. The buffer is lent until `done`.
   int send(const Envelope& envelope, const codec::Message& message);
 
   /// Posts a receive of at most the message's capacity. Buffer and message are lent until `done`, which sets
