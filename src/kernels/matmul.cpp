@@ -1,17 +1,16 @@
 #include "strait/kernels/matmul.hpp"
 
 #include "strait/core/error.hpp"
+#include "strait/core/scratch.hpp"
 #include "strait/kernels/elementwise.hpp"
 
 #include "cublas_gemm.hpp"
-#include "rows.hpp"
-
 #include "host_product.hpp"
+#include "rows.hpp"
 
 #include <KokkosBlas3_gemm.hpp>
 
 #include <algorithm>
-#include <string>
 
 namespace strait::kernels {
 
@@ -106,12 +105,9 @@ void gemm_of_bfloat16(const ExecutionSpace& exec, const Matrix<C>& c, const Cons
   const bool transpose_a = options.a == Transpose::yes, transpose_b = options.b == Transpose::yes;
   const std::int64_t rows_of_c = c.extent(0), columns_of_c = c.extent(1);
   const std::int64_t height = panel_width(rows_of_c, k), width = panel_width(columns_of_c, k);
-  const auto scratch = [&](const std::string& label, std::int64_t size) {
-    return Vector<float>(Kokkos::view_alloc(exec, Kokkos::WithoutInitializing, label), size);
-  };
-  const auto a_memory = scratch("strait::matmul::a", height * k);
-  const auto b_memory = scratch("strait::matmul::b", width * k);
-  const auto product_memory = scratch("strait::matmul::product", is_narrow<C> ? height * width : 0);
+  const auto a_memory = scratch<float>("strait::matmul::a", height * k);
+  const auto b_memory = scratch<float>("strait::matmul::b", width * k);
+  const auto product_memory = scratch<float>("strait::matmul::product", is_narrow<C> ? height * width : 0);
   for (std::int64_t left = 0; left < columns_of_c; left += width) {
     const std::int64_t right = std::min(left + width, columns_of_c);
     const auto b_panel = widen(exec, b_memory, panel_of(b, !transpose_b, left, right));
