@@ -97,7 +97,7 @@ bool Sums::all_reduce(int rank, int chunk) {
   Member& own = member(rank, chunk);
   if (!own.joined) {
     own.joined = true;
-    own.round = sum.rounds + 1;
+    ++own.round;  // which may be over: a replica may have given all its parts before
     for (std::size_t part = 0; part < sum.parts.size(); ++part) give(rank, chunk, static_cast<int>(part));
   }
   return sum.rounds >= own.round;

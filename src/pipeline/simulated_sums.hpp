@@ -43,15 +43,15 @@ class Sums {
   struct Member {
     bool begun = false;
     bool joined = false;
-    std::int64_t round = 0;  ///< of the sum that it has joined
+    std::int64_t round = 0;  ///< sums that it has waited for, the one at hand included
     std::vector<bool> given;
   };
   /// A virtual stage.
   struct Group {
     std::vector<ReplicaPart> parts;
-    std::vector<int> given;  ///< replicas that have given a part
-    int summed = 0;          ///< parts
-    std::int64_t rounds = 0;
+    std::vector<int> given;   ///< replicas that have given a part
+    int summed = 0;           ///< parts
+    std::int64_t rounds = 0;  ///< sums that are complete
   };
   /// The links of a stage's ranks for sums.
   struct Port {

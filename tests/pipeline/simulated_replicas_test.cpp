@@ -90,6 +90,9 @@ TEST(SimulatedReplicas, PartsCrossWhileTheLastBackwardGoesOn) {
   const std::vector<ReplicaPart> early = {{.bytes = mega, .left_of_backward = 1.5}, {.bytes = mega / 4}};
   EXPECT_NEAR(simulate(replicated("1f1b", {2}, 4), one_stage(early), machine_of(2, second)).seconds, 6.25,
               1e-12);
+  const std::vector<ReplicaPart> all = {{.bytes = mega, .left_of_backward = 1.5}};
+  EXPECT_NEAR(simulate(replicated("1f1b", {2}, 4), one_stage(all), machine_of(2, second)).seconds, 6.0,
+              1e-12);
   // A replica with fewer micro-batches waits for the other's part.
   EXPECT_NEAR(simulate(replicated("1f1b", {2}, 3), one_stage(early), machine_of(2, second)).seconds, 6.25,
               1e-12);
