@@ -75,6 +75,17 @@ TEST(Bfloat16Pipeline, AsynchronousSchedulesAreTheOracleWithEveryCodec) {
   }
 }
 
+TEST(Bfloat16Pipeline, ReplicasOfAsynchronousStagesAreTheOracle) {
+  for (const AsynchronousCase& c : asynchronous_cases) {
+    for (const bool stochastic : {false, true}) {
+      SCOPED_TRACE(fmt::format("{}, {}, stochastic {}", c.schedule, c.versions, stochastic));
+      const PipelineSetup setup = in_bfloat16(asynchronous_setup(c, 2, 6, {2, 1}), stochastic);
+      Pipeline<float> pipeline(space(), setup, kept_numbers());
+      expect_oracle<float>(space(), pipeline, setup, kept_numbers());
+    }
+  }
+}
+
 TEST(Bfloat16Pipeline, HoldsTheMemoryThatIsPlanned) {
   for (const char* text :
        {"name = 'none'", "name = 'mapl'\nrank = 6", "name = 'mapl'\nrank = 6\nanchors = 'full'",
