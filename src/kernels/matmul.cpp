@@ -62,10 +62,14 @@ void gemm(const Exec& exec, const Matrix<T>& c, const ConstMatrix<T>& a, const C
 
 #ifndef KOKKOS_ENABLE_CUDA
 
-/// Rows of c and columns of c whose factors are widened at once: panels of at most 16 MiB.
+constexpr std::int64_t narrowest_panel = 256, widest_panel = 2048;
+
+/// Elements of a panel, of 16 MiB unless k is very large.
+std::int64_t panel_size(std::int64_t k) { return std::max<std::int64_t>(1 << 22, narrowest_panel * k); }
+
+/// Rows or columns of c whose factors are widened at once.
 std::int64_t panel_width(std::int64_t extent, std::int64_t k) {
-  constexpr std::int64_t elements = 1 << 22, narrowest = 256;
-  return std::min(extent, std::max(narrowest, elements / k));
+  return std::min({extent, widest_panel, panel_size(k) / k});
 }
 
 /// What [begin, end) of the rows of op(m) need of m.
@@ -105,18 +109,18 @@ void gemm_of_bfloat16(const ExecutionSpace& exec, const Matrix<C>& c, const Cons
   const bool transpose_a = options.a == Transpose::yes, transpose_b = options.b == Transpose::yes;
   const std::int64_t rows_of_c = c.extent(0), columns_of_c = c.extent(1);
   const std::int64_t height = panel_width(rows_of_c, k), width = panel_width(columns_of_c, k);
-  const auto a_memory = scratch<float>("strait::matmul::a", height * k);
-  const auto b_memory = scratch<float>("strait::matmul::b", width * k);
-  const auto product_memory = scratch<float>("strait::matmul::product", is_narrow<C> ? height * width : 0);
+  const std::int64_t size = panel_size(k);
+  const auto memory = scratch<float>("strait::matmul::panels", 3 * size);  // of the same size nearly always
+  const auto panel = [&](int which) { return Vector<float>(memory.data() + which * size, size); };
   for (std::int64_t left = 0; left < columns_of_c; left += width) {
     const std::int64_t right = std::min(left + width, columns_of_c);
-    const auto b_panel = widen(exec, b_memory, panel_of(b, !transpose_b, left, right));
+    const auto b_panel = widen(exec, panel(0), panel_of(b, !transpose_b, left, right));
     for (std::int64_t top = 0; top < rows_of_c; top += height) {
       const std::int64_t bottom = std::min(top + height, rows_of_c);
-      const auto a_panel = widen(exec, a_memory, panel_of(a, transpose_a, top, bottom));
+      const auto a_panel = widen(exec, panel(1), panel_of(a, transpose_a, top, bottom));
       const Matrix<C> part = columns(rows(c, top, bottom), left, right);
       if constexpr (is_narrow<C>) {
-        const Matrix<float> product(product_memory.data(), bottom - top, right - left);
+        const Matrix<float> product(panel(2).data(), bottom - top, right - left);
         MatmulOptions assigning = options;
         assigning.beta = 0.0;
         matmul<float>(exec, product, a_panel, b_panel, assigning);
