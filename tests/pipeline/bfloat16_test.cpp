@@ -77,6 +77,7 @@ TEST(Bfloat16Pipeline, AsynchronousSchedulesAreTheOracleWithEveryCodec) {
 
 TEST(Bfloat16Pipeline, ReplicasOfAsynchronousStagesAreTheOracle) {
   for (const AsynchronousCase& c : asynchronous_cases) {
+    if (std::string(c.versions) == "vertical-sync") continue;  // unequal stages have no version in common
     for (const bool stochastic : {false, true}) {
       SCOPED_TRACE(fmt::format("{}, {}, stochastic {}", c.schedule, c.versions, stochastic));
       const PipelineSetup setup = in_bfloat16(asynchronous_setup(c, 2, 6, {2, 1}), stochastic);
