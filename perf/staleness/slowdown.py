@@ -131,9 +131,9 @@ def plot(results, path):
     plt.close(figure)
 
 
-def write(output, target=None):
-    """results.csv, table.md and slowdown.png in `output`, of all finished runs below it."""
-    runs = [run for job in sorted(output.glob("*/*/job")) if (run := read_run(job.parent))]
+def write(output, rates, target=None):
+    """results.csv, table.md and slowdown.png in `output`, of all finished runs below it at one of `rates`."""
+    runs = [run for job in sorted(output.glob("*/*/job")) if (run := read_run(job.parent)) and run.rate in rates]
     if not runs:
         print(f"{output}: no finished run")
         return

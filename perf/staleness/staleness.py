@@ -2,13 +2,13 @@
 """Counts the steps to a training loss of asynchronous pipelines of 1 to 32 stages, optimiser by optimiser.
 
     perf/convergence/prepare_text.py --text FILE... --vocab 512 --output data/staleness       once
-    perf/staleness/staleness.py [--stages 1 8 32] [--seeds 1] [--rates 1e-3]
+    perf/staleness/staleness.py [--stages 1 8 32] [--seeds 1] [--rates 3e-3]
 
 The deck is inputs/staleness.toml: a model of 32 narrow blocks, whose gradients are up to P - 1 updates old when it is
 cut into P stages (after figure 1 of arXiv 2602.03515). One rank runs the exact updates of all P
 (pipeline.emulate_stages). The study can be stopped and started at any time: finished runs stay, an interrupted one goes
 on from its last checkpoint. Afterwards, and with --report at any time, results.csv, table.md and slowdown.png in the
-output folder hold what there is. Where several rates ran, each cell of the table has the one with the fewest steps.
+output folder hold what there is at these rates. Of several rates each cell of the table has that with the fewest steps.
 """
 import argparse
 import itertools
@@ -58,7 +58,7 @@ def main():
     trainings.add_options(parser, "output/staleness")
     parser.add_argument("--deck", type=pathlib.Path, default=DECK)
     parser.add_argument("--stages", nargs="+", type=int, default=[1, 8, 32])
-    parser.add_argument("--rates", nargs="+", type=float, default=[1e-3])
+    parser.add_argument("--rates", nargs="+", type=float, default=[3e-3])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD",
                         help="only these: " + "; ".join(METHODS))
@@ -66,7 +66,7 @@ def main():
     arguments = parser.parse_args()
     workers = trainings.Workers(arguments, queue(arguments))
     workers.run()
-    slowdown.write(arguments.output, arguments.target)
+    slowdown.write(arguments.output, arguments.rates, arguments.target)
     sys.exit(workers.exit_code())
 
 
