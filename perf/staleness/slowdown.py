@@ -51,12 +51,18 @@ class Results:
         self.runs = runs
         self.methods = list(dict.fromkeys(run.method for run in runs))
         self.depths = sorted({run.stages for run in runs})
-        self.target = target or max(min(run.losses[-1] for run in self.select(method, stages))
-                                    for method in self.methods for stages in self.depths
+        self.target = target or max(self.reached(method, stages) for method in self.methods for stages in self.depths
                                     if self.select(method, stages))
 
     def select(self, method, stages):
         return [run for run in self.runs if (run.method, run.stages) == (method, stages)]
+
+    def reached(self, method, stages):
+        """The loss that every seed ends at or below, at the rate where it is lowest."""
+        ends = {}
+        for run in self.select(method, stages):
+            ends[run.rate] = max(run.losses[-1], ends.get(run.rate, -np.inf))
+        return min(ends.values())
 
     def best(self, method, stages):
         """The runs of all seeds at the best rate."""
