@@ -107,7 +107,9 @@ MODES = {
     "150m": Mode(
         LARGE, "perf/compare_150m.toml", steps=3, dropped=1, rounds=3,
         sides=[
-            Strait("strait, 2-stage 1F1B", cores=[0, 1], asked="at least 1.3"),
+            Strait("strait, 2-stage 1F1B", cores=[0, 1], asked="one of these at least 1.3"),
+            Strait("strait, 2-stage ZB-H1", cores=[0, 1], overrides=["pipeline.schedule=zb-h1"],
+                   asked="one of these at least 1.3"),
             Pytorch("PyTorch, two threads", cores=[0, 1], micro_batches=8),
             Pytorch("PyTorch, two threads, hand-written", cores=[0, 1], micro_batches=8, operations="hand-written"),
             Pytorch("PyTorch, two threads, compiled", cores=[0, 1], micro_batches=8, operations="compiled"),
