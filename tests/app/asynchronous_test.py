@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+from saved_model import assert_same_arrays, saved_arrays  # noqa: E402
 from strait_process import StraitTestCase  # noqa: E402
 
 PIPEDREAM = dict(pipeline__schedule="pipedream", training__sequences_per_step=2, model__layers=4)
@@ -36,21 +37,11 @@ class Asynchronous(StraitTestCase):
             return file["train/loss"][:]
 
     def weights(self, output):
-        latest = (output / "checkpoints" / "latest").read_text().strip()
-        values = {}
-        with h5py.File(output / "checkpoints" / latest / "model.h5", "r") as file:
-            for group in ("parameters", "anchors", "boundary"):
-                if group in file:
-                    file[group].visititems(lambda name, item: values.__setitem__(f"{group}/{name}", item[()])
-                                           if isinstance(item, h5py.Dataset) else None)
-        return values
+        return saved_arrays(output, groups=("parameters", "anchors", "boundary"))
 
     def equal(self, left, right):
         np.testing.assert_array_equal(self.losses(left), self.losses(right))
-        left, right = self.weights(left), self.weights(right)
-        self.assertEqual(left.keys(), right.keys())
-        for name in left:
-            np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+        assert_same_arrays(self, self.weights(left), self.weights(right))
 
     def test_over_mpi_as_in_one_process(self):
         for rule in ("stash", "vertical-sync", "none"):

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+from saved_model import assert_same_arrays, saved_arrays  # noqa: E402
 from strait_process import StraitTestCase, write_tokens  # noqa: E402
 
 BFLOAT16 = dict(training__precision="bfloat16")
@@ -27,21 +28,13 @@ class Bfloat16(StraitTestCase):
             return [file[path][:] for path in paths]
 
     def parameters(self, output):
-        latest = (output / "checkpoints" / "latest").read_text().strip()
-        values = {}
-        with h5py.File(output / "checkpoints" / latest / "model.h5", "r") as file:
-            file["parameters"].visititems(
-                lambda name, item: values.__setitem__(name, item[()]) if isinstance(item, h5py.Dataset) else None)
-        return values
+        return saved_arrays(output, groups=("parameters",))
 
     def equal(self, left, right):
         for a, b in zip(self.metrics(left, "train/loss", "validation/loss"),
                         self.metrics(right, "train/loss", "validation/loss")):
             np.testing.assert_array_equal(a[-len(b):], b)
-        left, right = self.parameters(left), self.parameters(right)
-        self.assertEqual(left.keys(), right.keys())
-        for name in left:
-            np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+        assert_same_arrays(self, self.parameters(left), self.parameters(right))
 
     def test_the_wire_takes_half_and_changes_nothing(self):
         half = self.run_to("half", **BFLOAT16)

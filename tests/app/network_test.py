@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+from saved_model import assert_same_arrays, saved_arrays  # noqa: E402
 from strait_process import StraitTestCase  # noqa: E402
 
 BITS = 8 * 4 * 2 * 16 * 16  # of a micro-batch's activations: 2 sequences of 16 tokens of 16 columns
@@ -24,11 +25,7 @@ class Network(StraitTestCase):
             return [*losses, file["boundary/0/bytes_forward"][:]], file["train/seconds"][:]
 
     def parameters(self, name):
-        with h5py.File(self.folder / name / "checkpoints" / "step_4" / "model.h5", "r") as file:
-            values = {}
-            file["parameters"].visititems(
-                lambda path, item: values.__setitem__(path, item[()]) if isinstance(item, h5py.Dataset) else None)
-            return values
+        return saved_arrays(self.folder / name, 4, ("parameters",))
 
     def test_the_run_is_the_same_and_takes_longer(self):
         bandwidth = 5e5
@@ -36,10 +33,7 @@ class Network(StraitTestCase):
         found, seconds = self.train("emulated", network__bandwidth=bandwidth, network__latency=1e-3)
         for left, right in zip(found, wanted):
             np.testing.assert_array_equal(left, right)
-        left, right = self.parameters("emulated"), self.parameters("as-it-is")
-        self.assertEqual(left.keys(), right.keys())
-        for path in left:
-            np.testing.assert_array_equal(left[path], right[path], err_msg=path)
+        assert_same_arrays(self, self.parameters("emulated"), self.parameters("as-it-is"))
         self.assertGreaterEqual(min(seconds), MICRO_BATCHES * BITS / bandwidth)
 
     def test_simulate_and_plan_take_the_link_from_the_deck(self):

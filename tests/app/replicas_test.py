@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+from saved_model import assert_same_arrays, saved_arrays  # noqa: E402
 from strait_process import StraitTestCase  # noqa: E402
 
 STEPS, MICRO_BATCHES, TOKENS, HIDDEN = 5, 6, 2 * 16, 16
@@ -29,13 +30,6 @@ class Replicas(StraitTestCase):
     def series(self, output, path):
         with h5py.File(output / "metrics.h5", "r") as file:
             return file[path][:]
-
-    def parameters(self, output, step=STEPS):
-        with h5py.File(output / "checkpoints" / f"step_{step}" / "model.h5", "r") as file:
-            values = {}
-            file.visititems(lambda name, item: values.__setitem__(name, item[()])
-                            if isinstance(item, h5py.Dataset) else None)
-            return values
 
     def test_the_loss_is_that_of_unreplicated_stages(self):
         for codec in ({}, MAPL):
@@ -63,10 +57,7 @@ class Replicas(StraitTestCase):
         found, _ = self.train("mpi", (3, 2, 1), **MAPL)
         wanted, _ = self.train("emulated", (3, 2, 1), pipeline__emulate_stages=3, **MAPL)
         np.testing.assert_array_equal(self.series(found, "train/loss"), self.series(wanted, "train/loss"))
-        left, right = self.parameters(found), self.parameters(wanted)
-        self.assertEqual(left.keys(), right.keys())
-        for name in left:
-            np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+        assert_same_arrays(self, saved_arrays(found, STEPS), saved_arrays(wanted, STEPS))
 
     def test_restarts_in_the_middle_and_on_other_replicas(self):
         keys = dict(checkpoint__interval=3, **MAPL)
@@ -74,9 +65,7 @@ class Replicas(StraitTestCase):
         middle = whole / "checkpoints" / "step_3"
         again, _ = self.train("again", (2, 1), "--restart", middle, **keys)
         np.testing.assert_array_equal(self.series(again, "train/loss"), self.series(whole, "train/loss"))
-        left, right = self.parameters(again), self.parameters(whole)
-        for name in left:
-            np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+        assert_same_arrays(self, saved_arrays(again, STEPS), saved_arrays(whole, STEPS))
         other, said = self.train("other", (1, 2), "--restart", middle, **keys)
         self.assertNotIn("afresh", said)
         np.testing.assert_allclose(self.series(other, "train/loss"), self.series(whole, "train/loss"), rtol=1e-4)
@@ -94,7 +83,7 @@ class Replicas(StraitTestCase):
 
     def test_bytes_between_replicas(self):
         output, _ = self.train("bytes", (4,), model__layers=1)
-        parameters = sum(value.size for name, value in self.parameters(output).items()
+        parameters = sum(value.size for name, value in saved_arrays(output, STEPS).items()
                          if name.startswith("parameters/"))
         # Each of R ranks sends 2 (R - 1) / R of the gradients: all together 2 (R - 1) times them.
         np.testing.assert_array_equal(self.series(output, "stage/0/bytes_replicas"), [2 * 3 * 4 * parameters] * STEPS)

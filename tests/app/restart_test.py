@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+from saved_model import assert_same_arrays, saved_arrays  # noqa: E402
 from strait_process import EXECUTABLE, StraitTestCase  # noqa: E402
 
 
@@ -23,19 +24,11 @@ class Restart(StraitTestCase):
             return file["train/loss"][:]
 
     def parameters(self, output):
-        latest = (output / "checkpoints" / "latest").read_text().strip()
-        values = {}
-        with h5py.File(output / "checkpoints" / latest / "model.h5", "r") as file:
-            file["parameters"].visititems(
-                lambda name, item: values.__setitem__(name, item[()]) if isinstance(item, h5py.Dataset) else None)
-        return values
+        return saved_arrays(output, groups=("parameters",))
 
     def equal(self, left, right):
         np.testing.assert_array_equal(self.losses(left), self.losses(right))
-        left, right = self.parameters(left), self.parameters(right)
-        self.assertEqual(left.keys(), right.keys())
-        for name in left:
-            np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+        assert_same_arrays(self, self.parameters(left), self.parameters(right))
 
     def test_bitwise_on_the_same_ranks(self):
         whole, parts = self.folder / "whole", self.folder / "parts"

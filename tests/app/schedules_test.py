@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+from saved_model import assert_same_arrays, saved_arrays  # noqa: E402
 from strait_process import StraitTestCase  # noqa: E402
 
 WAYS = {  # name: (ranks, keys); all with the same four runs of layers
@@ -44,19 +45,10 @@ class Schedules(StraitTestCase):
             return file["train/loss"][:].tolist(), file["train/gradient_norm"][:].tolist(), boundaries
 
     def parameters(self, output, step):
-        with h5py.File(output / "checkpoints" / f"step_{step}" / "model.h5", "r") as file:
-            values = {}
-            for part in ("parameters", "boundary", "anchors", "optimizer"):
-                if part in file:
-                    file[part].visititems(lambda name, item, part=part: values.__setitem__(f"{part}/{name}", item[()])
-                                          if isinstance(item, h5py.Dataset) else None)
-            return values
+        return saved_arrays(output, step, ("parameters", "boundary", "anchors", "optimizer"))
 
     def assert_same_parameters(self, left, right, step):
-        left, right = self.parameters(left, step), self.parameters(right, step)
-        self.assertEqual(left.keys(), right.keys())
-        for name in left:
-            np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+        assert_same_arrays(self, self.parameters(left, step), self.parameters(right, step))
 
     def test_all_are_the_same_run(self):
         for codec, keys in CODECS.items():
