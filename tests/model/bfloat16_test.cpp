@@ -37,21 +37,7 @@ class Bfloat16Stage : public ::testing::TestWithParam<bool> {
     options.sequences = 2;
     Stage<float> stage(exec, config, test::whole_model(config), options);
     enliven(exec, stage);
-    const Weights<float> weights = stage.working_weights();
-    for (int slot = 0; slot < 2; ++slot) {
-      test::fill_tokens(exec, stage, slot, 20 + slot);
-      stage.forward(slot, weights);
-    }
-    for (int slot = 0; slot < 2; ++slot) {
-      if (options.split_backward) {
-        stage.backward_input(slot, weights, 0.1);
-      } else {
-        stage.backward(slot, weights, 0.1);
-      }
-    }
-    if (options.split_backward) {
-      for (int slot = 0; slot < 2; ++slot) stage.backward_weight(slot);
-    }
+    test::train_two_micro_batches(exec, stage, stage.working_weights(), options.split_backward);
     return stage;
   }
 };

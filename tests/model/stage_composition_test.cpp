@@ -27,21 +27,8 @@ class StageComposition : public ::testing::TestWithParam<bool> {
   Stage<Scalar> trained(StageOptions options) {
     options.slots = 2;
     auto stage = whole_stage(exec, config, options);
-    const auto weights = test::lively_weights<Scalar>(exec, stage.layout());
-    for (int slot = 0; slot < 2; ++slot) {
-      test::fill_tokens(exec, stage, slot, 20 + slot);
-      stage.forward(slot, weights);
-    }
-    for (int slot = 0; slot < 2; ++slot) {
-      if (options.split_backward) {
-        stage.backward_input(slot, weights, 0.1);
-      } else {
-        stage.backward(slot, weights, 0.1);
-      }
-    }
-    if (options.split_backward) {
-      for (int slot = 0; slot < 2; ++slot) stage.backward_weight(slot);
-    }
+    test::train_two_micro_batches(exec, stage, test::lively_weights<Scalar>(exec, stage.layout()),
+                                  options.split_backward);
     return stage;
   }
 };

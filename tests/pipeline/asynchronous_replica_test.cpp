@@ -59,23 +59,12 @@ TEST(AsynchronousReplicas, AreTheOracleForShortRuns) {
   }
 }
 
-const char* const codecs[] = {"name = 'mapl'\nrank = 6\nprojector_interval = 1",
-                              "name = 'mapl'\nrank = 6\nprojector_interval = 3\nanchors = 'full'",
-                              "name = 'mapl'\nrank = 6\nprojector_interval = 2\nanchors = 'static'",
-                              "name = 'mapl'\nrank = 6\nprojector_interval = 2\nanchors = 'none'",
-                              "name = 'fixed'\nrank = 6",
-                              "name = 'unconstrained'\nrank = 6\nprojector_interval = 1",
-                              "name = 'int8'\ngroup_size = 6",
-                              "name = 'int4'\ngroup_size = 6",
-                              "name = 'topk'\nk = 3",
-                              "name = 'ssn'\nrank = 6"};
-
 const std::vector<int> shapes[] = {{2, 1}, {1, 3}, {2, 2}, {3, 2, 1}, {2, 3, 1}};
 
 TEST(AsynchronousReplicas, AreTheOracleWithEveryCodec) {
-  for (const char* text : codecs) {
+  for (const std::string& text : asynchronous_codecs) {
     SCOPED_TRACE(text);
-    const auto codec = codec_of<double>(std::string(text) + "\nwire = 'float64'");
+    const auto codec = codec_of<double>(text + "\nwire = 'float64'");
     for (const AsynchronousCase& c : rules) {
       for (const std::vector<int>& replicas : shapes) {
         expect_oracle<double>(setup_for(c, replicas, 4), *codec, 1e-9);
@@ -86,7 +75,7 @@ TEST(AsynchronousReplicas, AreTheOracleWithEveryCodec) {
 }
 
 TEST(AsynchronousReplicas, HoldTheMemoryThatIsPlannedFromTheBeginning) {
-  for (const char* text : codecs) {
+  for (const std::string& text : asynchronous_codecs) {
     SCOPED_TRACE(text);
     const auto codec = codec_of<float>(text);
     for (const AsynchronousCase& c : rules) {

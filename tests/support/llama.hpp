@@ -61,6 +61,26 @@ Vector<T> lively_weights(const ExecutionSpace& exec, const model::ParameterLayou
   return flat;
 }
 
+/// Two micro-batches that are in flight together, forward and backward, by halves where the stage splits it.
+template <class T, class WeightsOfStage>
+void train_two_micro_batches(const ExecutionSpace& exec, model::Stage<T>& stage,
+                             const WeightsOfStage& weights, bool split_backward) {
+  for (int slot = 0; slot < 2; ++slot) {
+    fill_tokens(exec, stage, slot, 20 + slot);
+    stage.forward(slot, weights);
+  }
+  for (int slot = 0; slot < 2; ++slot) {
+    if (split_backward) {
+      stage.backward_input(slot, weights, 0.1);
+    } else {
+      stage.backward(slot, weights, 0.1);
+    }
+  }
+  if (split_backward) {
+    for (int slot = 0; slot < 2; ++slot) stage.backward_weight(slot);
+  }
+}
+
 /// Index of the parameter `name`, or -1.
 inline int find(const model::ParameterLayout& layout, const std::string& name) {
   for (std::size_t i = 0; i < layout.entries().size(); ++i) {
