@@ -45,6 +45,7 @@ pipeline::PlanTask plan_task(const Settings& settings, const pipeline::Profile& 
   task.machine = machine;
   task.schedule = settings.pipeline.schedule;
   task.weight_versions = settings.pipeline.weight_versions;
+  task.bfloat16 = settings.training.bfloat16();
   if (task.schedule == "interleaved") {
     fail(ExitCode::deck,
          "strait plan: a rank has several runs of layers with schedule \"interleaved\", expected another "

@@ -1,6 +1,9 @@
 // Pipelines of stages in bfloat16 in one process.
 #include "bfloat16.hpp"
 
+#include "strait/pipeline/planner.hpp"
+#include "strait/pipeline/profiler.hpp"
+
 #include "support/allocation_count.hpp"
 
 #include <gtest/gtest.h>
@@ -106,6 +109,40 @@ TEST(Bfloat16Pipeline, HoldsTheMemoryThatIsPlanned) {
       const AllocationCount count;
       const Pipeline<float> pipeline(space(), setup, *codec);
       EXPECT_EQ(count.live_bytes(), planned);
+    }
+  }
+}
+
+/// A plan's memory has of earlier versions what stages keep of them.
+TEST(Bfloat16Pipeline, PlansPriceTheVersionsThatAreKept) {
+  for (const AsynchronousCase& c : asynchronous_cases) {
+    for (const PipelineSetup& setup :
+         {asynchronous_setup(c, 3, 8), in_bfloat16(asynchronous_setup(c, 3, 8))}) {
+      SCOPED_TRACE(fmt::format("{}, {}, bfloat16 {}", c.schedule, c.versions, setup.bfloat16));
+      const pipeline::TrainingPlan training(setup);
+      pipeline::Profile profile;
+      pipeline::size_layers<float>(setup, profile);
+      for (auto& layer : profile.layers) layer.forward.median = 1.0;
+      pipeline::PlanTask task;
+      task.layers = pipeline::plan_layers(profile);
+      task.machine.levels = {{.components = 3, .bandwidth = 1e9}};
+      task.schedule = setup.schedule;
+      task.weight_versions = setup.weight_versions;
+      task.bfloat16 = setup.bfloat16;
+      task.micro_batches = setup.micro_batches;
+      const pipeline::Plan plan = pipeline::cut_layers(task, {1, 1, 1});
+      task.weight_versions = "none";
+      if (task.schedule == "2bw") task.schedule = "1f1b";
+      const pipeline::Plan without = pipeline::cut_layers(task, {1, 1, 1});
+      for (int s = 0; s < 3; ++s) {
+        const pipeline::PlanStage& stage = plan.stages[s];
+        ASSERT_EQ(stage.last_layer, without.stages[s].last_layer);
+        EXPECT_EQ(stage.versions, training.weight_copies(s));
+        const auto layout =
+            model::stage_layout(setup.model, {stage.first_layer, stage.last_layer, s == 0, s == 2});
+        EXPECT_EQ(stage.memory_bytes - without.stages[s].memory_bytes,
+                  pipeline::KeptWeights<float>::bytes_needed(layout, stage.versions, setup.bfloat16));
+      }
     }
   }
 }

@@ -63,6 +63,7 @@ class RandomTasks {
       all += layer.parameter_bytes + layer.state_bytes + layer.activation_bytes;
     }
     task.machine.memory_bytes = static_cast<std::int64_t>(std::ceil(between(0.3, 2.5) * all));
+    task.bfloat16 = task.micro_batches % 2 == 0;
   }
 
   void vary_speed(PlanTask& task) {

@@ -123,12 +123,13 @@ class PlanPricer {
     if (task_.schedule == "1f1b" || task_.schedule == "2bw") in_flight = std::min(straight, share);
     if (task_.schedule == "gpipe") in_flight = share;
     if (task_.schedule == "zb-h1") in_flight = std::min(std::ceil(double(all) / replicas), share);
-    double versions = task_.schedule == "2bw" ? 2 : 1;
+    double versions = task_.schedule == "2bw" && replicas < all ? 2 : 1;
     if (asynchronous() && task_.weight_versions == "stash") versions = in_flight;
     if (asynchronous() && task_.weight_versions == "vertical-sync") {
       versions = std::ceil(double(all) / replicas);
     }
-    const double memory = versions * weights + state + in_flight * activations;
+    const double kept = (versions - 1) * (task_.bfloat16 ? 0.5 : 1.0);
+    const double memory = (1 + kept) * weights + state + in_flight * activations;
     if (task_.machine.memory_bytes > 0 && memory > static_cast<double>(task_.machine.memory_bytes)) {
       busy(std::numeric_limits<double>::infinity());
     }

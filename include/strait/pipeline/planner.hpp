@@ -47,6 +47,7 @@ struct PlanTask {
   Machine machine;
   std::string schedule = "1f1b";
   std::string weight_versions = "stash";  ///< of schedule pipedream
+  bool bfloat16 = false;                  ///< versions of weights are kept in it, the newest in float32
   double workspace_bytes = 0.0;           ///< that a rank needs whatever its layers
   int micro_batches = 1;                  ///< per step; pipedream updates after each
   SyncRule sync = SyncRule::ring;

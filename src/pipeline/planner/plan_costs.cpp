@@ -1,5 +1,7 @@
 #include "plan_costs.hpp"
 
+#include "strait/core/bits16.hpp"
+
 #include <algorithm>
 #include <functional>
 #include <limits>
@@ -23,6 +25,7 @@ PlanCosts::PlanCosts(const PlanTask& task)
       rule_(task.sync),
       schedule_(task.schedule),
       weight_versions_(task.weight_versions),
+      version_share_(task.bfloat16 ? double(sizeof(bfloat16)) / sizeof(float) : 1.0),
       updates_each_micro_batch_(task.schedule == "pipedream"),
       micro_batches_(task.micro_batches),
       ranks_(task.machine.ranks()),
@@ -69,7 +72,7 @@ PlanCosts::Seat PlanCosts::seat(int replicas, int ranks_behind, double speed) co
   if (schedule_ == "zb-h1") in_flight = whole;
   if (!updates_each_micro_batch_) in_flight = std::min(in_flight, per_step);
   int versions = 1;
-  if (schedule_ == "2bw") versions = 2;
+  if (schedule_ == "2bw" && replicas < ranks_) versions = 2;  // one stage has nothing in flight at an update
   if (updates_each_micro_batch_ && weight_versions_ == "stash") versions = in_flight;
   if (updates_each_micro_batch_ && weight_versions_ == "vertical-sync") versions = whole;
   return {.share = share(replicas),
@@ -93,7 +96,7 @@ PlanCosts::Terms PlanCosts::terms(const Seat& seat, int first, int last) const {
           .codec = codec * seat.share * seat.slowness,
           .update = update * seat.updates * seat.slowness,
           .pass = (seconds + codec) * seat.slowness,
-          .memory = state_[last] - state_[first] + seat.versions * weights(first, last) +
+          .memory = state_[last] - state_[first] + versions(seat) * weights(first, last) +
                     seat.in_flight * (activations_[last] - activations_[first])};
 }
 
@@ -112,7 +115,7 @@ void PlanCosts::sums(const Seat& seat, Sums& out) const {
     out.busy_end[i] = out.pass_end[i] * seat.share + (leave_update_[i] + update_[i]) * often;
   }
   for (std::size_t i = 0; i < cuts; ++i) {
-    out.kept[i] = state_[i] + seat.versions * weights_[i] + seat.in_flight * activations_[i];
+    out.kept[i] = state_[i] + versions(seat) * weights_[i] + seat.in_flight * activations_[i];
   }
 }
 

@@ -68,11 +68,14 @@ class PlanCosts {
  private:
   double share(int replicas) const;
   double updates(int replicas) const;
+  /// Bytes of all versions for each of the newest.
+  double versions(const Seat& seat) const { return 1.0 + (seat.versions - 1) * version_share_; }
 
   const std::vector<MachineLevel> levels_;
   const SyncRule rule_;
   const std::string schedule_;
   const std::string weight_versions_;
+  const double version_share_;  ///< bytes of an earlier version for each of the newest
   const bool updates_each_micro_batch_;
   const int micro_batches_;
   const int ranks_;
