@@ -5,6 +5,7 @@
 #include "strait/pipeline/profiler.hpp"
 
 #include "support/allocation_count.hpp"
+#include "support/pipeline_statistics.hpp"
 
 #include <gtest/gtest.h>
 
@@ -111,6 +112,24 @@ TEST(Bfloat16Pipeline, HoldsTheMemoryThatIsPlanned) {
       EXPECT_EQ(count.live_bytes(), planned);
     }
   }
+}
+
+/// Past a codec activations travel as they are kept: in half the bytes, and every bit.
+TEST(Bfloat16Pipeline, SendsActivationsPastACodecAsTheyAreKept) {
+  const PipelineSetup setup = in_bfloat16(setup_of({.stages = 2}));
+  Pipeline<float> coarse(space(), setup, *codec_of<float>("name = 'int4'\ngroup_size = 6"));
+  Pipeline<float> wide(space(), setup, codec::NoneCodec<float>(codec::Wire::float32, true));
+  const auto evaluated = [&](Pipeline<float>& pipeline, pipeline::Crossing crossing) {
+    return pipeline.evaluate(3, tokens_of_step(space(), setup.model.vocab, 500), crossing);
+  };
+  const double through = evaluated(coarse, pipeline::Crossing::encoded);
+  gather_statistics(coarse);
+  const double past = evaluated(coarse, pipeline::Crossing::exact);
+  EXPECT_EQ(past, evaluated(wide, pipeline::Crossing::encoded));
+  EXPECT_NE(past, through);
+  const std::int64_t numbers = std::int64_t{3} * setup.sequences * setup.model.context * setup.model.hidden;
+  EXPECT_EQ(gather_statistics(coarse).boundaries[0].evaluation, 2 * numbers);
+  EXPECT_EQ(gather_statistics(wide).boundaries[0].evaluation, 4 * numbers);
 }
 
 /// A plan's memory has of earlier versions what stages keep of them.

@@ -160,6 +160,7 @@ struct BoundaryShape {
   int micro_batches = 1;  ///< per step
   std::uint64_t seed = 1;
   int updates_in_flight = 0;  ///< ends of steps between the encoding of a micro-batch and its gradient here
+  bool bfloat16 = false;      ///< stages keep activations and their gradients as bfloat16
 };
 
 /// Largest messages whatever the slots, so that buffers can be allocated and receives posted early, in bytes.

@@ -2,7 +2,7 @@
 // One end of a boundary at its rank: a codec's end with its mailboxes. Functions that exchange a message
 // return false, without effect, while no buffer is free or the message is not here yet.
 
-#include "strait/codec/codec.hpp"
+#include "strait/codec/wire.hpp"
 #include "strait/core/work_timer.hpp"
 #include "strait/pipeline/mailbox.hpp"
 #include "strait/pipeline/schedule.hpp"
@@ -15,7 +15,7 @@ namespace strait::pipeline {
 /// How the activations of an evaluation cross the boundaries.
 enum class Crossing {
   encoded,  ///< as in training
-  exact     ///< every number, past the codec
+  exact     ///< every bit that the stages keep, past the codec
 };
 
 /// Time of a codec's end, since the list began, in what is done on the device.
@@ -71,6 +71,7 @@ class BoundaryEnd {
   Inbox& in(bool training) { return !training && evaluation_in_ ? *evaluation_in_ : in_; }
 
   ExecutionSpace exec_;
+  codec::Wire activation_wire_;  ///< of what crosses past the codec
   WorkTimer encoding_, decoding_, updating_;
   std::unique_ptr<CodecEnd<T>> end_;
   Outbox out_, sync_out_;

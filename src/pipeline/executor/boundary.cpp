@@ -1,6 +1,5 @@
 #include "strait/pipeline/boundary.hpp"
 
-#include "strait/codec/wire.hpp"
 #include "strait/io/tensor.hpp"
 
 #include <algorithm>
@@ -63,6 +62,12 @@ struct Side<Receiver<T>> {
   static constexpr auto read_sync = &Receiver<T>::receive_sync_down;
 };
 
+/// The format that keeps every bit of an activation.
+template <class T>
+codec::Wire activation_wire(const codec::BoundaryShape& shape) {
+  return shape.bfloat16 ? codec::Wire::bfloat16 : codec::exact_wire<T>;
+}
+
 template <class Mailbox>
 Mailbox mailbox(const Stream& stream, const codec::BoundaryShape& shape, const MessageBounds& capacities,
                 Transport& transport, int buffers) {
@@ -123,6 +128,7 @@ BoundaryEnd<T, CodecEnd>::BoundaryEnd(const ExecutionSpace& exec, std::unique_pt
                                       const codec::BoundaryShape& shape, const MessageBounds& capacities,
                                       Transport& transport, std::optional<int> waiting)
     : exec_(exec),
+      activation_wire_(activation_wire<T>(shape)),
       encoding_(exec),
       decoding_(exec),
       updating_(exec),
@@ -156,7 +162,7 @@ template <class T, template <class> class CodecEnd>
 bool BoundaryEnd<T, CodecEnd>::send(const Context& context, int peer, ConstMatrix<T> x) {
   const auto encode = [&](Message& message) {
     if (crossing_ == Crossing::exact) {
-      message.size = codec::pack<T>(exec_, message.bytes, 0, x, codec::exact_wire<T>);
+      message.size = codec::pack<T>(exec_, message.bytes, 0, x, activation_wire_);
     } else {
       std::invoke(Side<CodecEnd<T>>::encode, *end_, exec_, context, x, message);
     }
@@ -168,7 +174,7 @@ template <class T, template <class> class CodecEnd>
 bool BoundaryEnd<T, CodecEnd>::receive(const Context& context, const Matrix<T>& x) {
   return take(in(context.training), decoding_, [&](const Message& message) {
     if (crossing_ == Crossing::exact) {
-      codec::unpack<T>(exec_, x, message.bytes, 0, codec::exact_wire<T>);
+      codec::unpack<T>(exec_, x, message.bytes, 0, activation_wire_);
     } else {
       std::invoke(Side<CodecEnd<T>>::decode, *end_, exec_, context, message, x);
     }
@@ -244,7 +250,7 @@ std::int64_t BoundaryEnd<T, CodecEnd>::memory_bytes() const {
 template <class T>
 MessageBounds message_capacities(const codec::Codec<T>& codec, const codec::BoundaryShape& shape) {
   MessageBounds capacities = codec.bounds(shape);
-  const std::int64_t exact = shape.tokens * shape.hidden * codec::wire_bytes(codec::exact_wire<T>);
+  const std::int64_t exact = shape.tokens * shape.hidden * codec::wire_bytes(activation_wire<T>(shape));
   capacities.forward = std::max(capacities.forward, exact);
   return capacities;
 }

@@ -17,7 +17,8 @@ codec::BoundaryShape boundary_shape(const PipelineSetup& setup, int boundary, in
           .slots = slots,
           .micro_batches = setup.micro_batches,
           .seed = setup.seed,
-          .updates_in_flight = updates_in_flight};
+          .updates_in_flight = updates_in_flight,
+          .bfloat16 = setup.bfloat16};
 }
 
 namespace {
