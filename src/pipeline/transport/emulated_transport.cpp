@@ -32,18 +32,15 @@ class EmulatedTransport : public Transport {
   }
 
   int start_gather(std::span<const double> record) override {
-    const int index = unused(gathers_);
-    gathers_[index].inner = inner_->start_gather(record);
+    const int index = unused_request();
+    requests_[index].gathers = true;
+    requests_[index].inner = inner_->start_gather(record);
     return index;
   }
 
   bool gather_done(int index, std::vector<double>& all) override {
-    Gather& gather = gathers_[index];
-    ensure(gather.used, "a gather is asked for once");
-    move(gather);
-    if (gather.inner || EmulatedLinks::now() < gather.until) return false;
-    gather.used = false;
-    all = gather.all;
+    if (!done(index)) return false;
+    all = requests_[index].all;
     return true;
   }
 
@@ -57,15 +54,13 @@ class EmulatedTransport : public Transport {
       double next = std::numeric_limits<double>::infinity();
       const double now = EmulatedLinks::now();
       bool complete = false;
-      const auto look = [&](auto& one) {
-        if (!one.used || one.announced) return;
-        move(one);
-        if (one.inner) return;
-        next = std::min(next, one.until);
-        complete = complete || (one.announced = one.until <= now);
-      };
-      for (Request& request : requests_) look(request);
-      for (Gather& gather : gathers_) look(gather);
+      for (Request& request : requests_) {
+        if (!request.used || request.announced) continue;
+        move(request);
+        if (request.inner) continue;
+        next = std::min(next, request.until);
+        complete = complete || (request.announced = request.until <= now);
+      }
       if (complete) return;
       if (next == std::numeric_limits<double>::infinity()) {
         inner_->wait();
@@ -83,14 +78,14 @@ class EmulatedTransport : public Transport {
 
  protected:
   int start_send(const Envelope& envelope, const codec::Message& message) override {
-    const int index = unused(requests_);
+    const int index = unused_request();
     requests_[index].until = links_->send(envelope, message.size);
     requests_[index].inner = inner_->send(envelope, message);
     return index;
   }
 
   int start_receive(const Envelope& envelope, codec::Message& message) override {
-    const int index = unused(requests_);
+    const int index = unused_request();
     requests_[index].from = envelope;
     requests_[index].inner = inner_->receive(envelope, message);
     return index;
@@ -102,46 +97,39 @@ class EmulatedTransport : public Transport {
   struct Request {
     bool used = false;
     bool announced = false;             ///< a wait has ended for it
+    bool gathers = false;               ///< no message
     std::optional<int> inner = {};      ///< until it is complete below
     std::optional<Envelope> from = {};  ///< of a receive
     double until = 0.0;                 ///< not complete before
-  };
-  struct Gather {
-    bool used = false;
-    bool announced = false;
-    std::optional<int> inner = {};
-    double until = 0.0;
-    std::vector<double> all = {};
+    std::vector<double> all = {};       ///< of a gather
   };
 
-  template <class Entry>
-  static int unused(std::vector<Entry>& entries) {
+  int unused_request() {
     const auto found =
-        std::find_if(entries.begin(), entries.end(), [](const Entry& one) { return !one.used; });
-    const auto index = static_cast<int>(found - entries.begin());
-    if (found == entries.end()) entries.emplace_back();
-    entries[index] = {};
-    entries[index].used = true;
+        std::find_if(requests_.begin(), requests_.end(), [](const Request& one) { return !one.used; });
+    const auto index = static_cast<int>(found - requests_.begin());
+    if (found == requests_.end()) requests_.emplace_back();
+    requests_[index] = {};
+    requests_[index].used = true;
     return index;
   }
 
   void move(Request& request) {
-    if (!request.inner || !inner_->done(*request.inner)) return;
+    if (!request.inner) return;
+    if (request.gathers) {
+      if (!inner_->gather_done(*request.inner, request.all)) return;
+      request.until = EmulatedLinks::now() + links_->gather_seconds();
+    } else {
+      if (!inner_->done(*request.inner)) return;
+      if (request.from) request.until = links_->arrival(*request.from);
+    }
     request.inner.reset();
-    if (request.from) request.until = links_->arrival(*request.from);
-  }
-
-  void move(Gather& gather) {
-    if (!gather.inner || !inner_->gather_done(*gather.inner, gather.all)) return;
-    gather.inner.reset();
-    gather.until = EmulatedLinks::now() + links_->gather_seconds();
   }
 
   std::unique_ptr<Transport> inner_;
   std::unique_ptr<EmulatedLinks> links_;
   WaitHook hook_;
   std::vector<Request> requests_;
-  std::vector<Gather> gathers_;
 };
 
 }  // namespace
