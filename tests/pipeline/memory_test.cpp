@@ -75,6 +75,22 @@ TEST_P(PlannedMemory, IsAllocatedAndReported) {
   }
 }
 
+/// Messages of any number of bytes.
+TEST(PlannedMemoryOfCodewords, IsAllocatedAndReported) {
+  for (const int codewords : {2, 3, 5, 7, 11, 12}) {
+    for (const char* backward : {"bfloat16", "int8", "rvq"}) {
+      SCOPED_TRACE(fmt::format("{} codewords, {}", codewords, backward));
+      const Deck deck = Deck::from_string(
+          fmt::format("[codec]\nname = 'mapl'\nrank = 6\nwire = 'bfloat16'\nrvq.groups = 2\nrvq.rounds = 1\n"
+                      "rvq.codewords = {}\nrvq.backward = '{}'",
+                      codewords, backward),
+          "test");
+      const PipelineSetup setup = setup_of({.stages = 3});
+      expect_planned<float>(setup, *codec::codec_from_deck<float>(deck.table("codec"), setup.model.hidden));
+    }
+  }
+}
+
 TEST(PlannedMemoryOfOneStage, HasNoBoundary) {
   expect_planned<float>(setup_of({.stages = 1, .tied = true}), exact_codec<float>());
 }

@@ -252,6 +252,11 @@ MessageBounds message_capacities(const codec::Codec<T>& codec, const codec::Boun
   MessageBounds capacities = codec.bounds(shape);
   const std::int64_t exact = shape.tokens * shape.hidden * codec::wire_bytes(activation_wire<T>(shape));
   capacities.forward = std::max(capacities.forward, exact);
+  constexpr std::int64_t word = 8;  // what memory is allocated in: so buffers take what is planned
+  for (std::int64_t* bytes :
+       {&capacities.forward, &capacities.backward, &capacities.sync_up, &capacities.sync_down}) {
+    *bytes = (*bytes + word - 1) / word * word;
+  }
   return capacities;
 }
 
