@@ -1,9 +1,8 @@
 #include "published_codebook.hpp"
 
+#include "strait/core/scratch.hpp"
 #include "strait/io/tensor.hpp"
 #include "strait/kernels/checksum.hpp"
-
-#include <cstring>
 
 namespace strait::codec {
 namespace {
@@ -24,33 +23,31 @@ class TurnRows {
   std::int64_t first_, count_, codewords_;
 };
 
-auto checksum_part(const Vector<std::uint8_t>& bytes, std::int64_t offset) {
-  return Kokkos::subview(bytes, std::make_pair(offset, offset + std::int64_t{sizeof(std::uint64_t)}));
-}
+constexpr std::int64_t checksum_bytes = sizeof(std::uint64_t);
 
 }  // namespace
 
 void write_checksum(const ExecutionSpace& exec, const Vector<std::uint8_t>& bytes, std::int64_t offset,
-                    std::uint64_t checksum) {
-  const auto part = checksum_part(bytes, offset);
-  const auto host = host_like(part);
-  std::memcpy(host.data(), &checksum, sizeof(checksum));
-  to_device(exec, part, host);
+                    const Vector<std::uint64_t>& sum) {
+  Kokkos::parallel_for(
+      "strait::codec::write_checksum", RangePolicy(exec, 0, checksum_bytes),
+      KOKKOS_LAMBDA(std::int64_t k) { bytes(offset + k) = static_cast<std::uint8_t>(sum(0) >> (8 * k)); });
 }
 
 std::uint64_t read_checksum(const ExecutionSpace& exec, const Vector<std::uint8_t>& bytes,
                             std::int64_t offset) {
-  const auto host = to_host(exec, checksum_part(bytes, offset));
-  std::uint64_t checksum = 0;
-  std::memcpy(&checksum, host.data(), sizeof(checksum));
-  return checksum;
+  const auto host = to_host(exec, Kokkos::subview(bytes, std::make_pair(offset, offset + checksum_bytes)));
+  std::uint64_t sum = 0;
+  for (std::int64_t k = 0; k < checksum_bytes; ++k) sum |= std::uint64_t{host(k)} << (8 * k);
+  return sum;
 }
 
 template <class T>
 PublishedCodebook<T>::PublishedCodebook(const RvqChannel& channel)
     : channel_(channel),
       codewords_("strait::codec::codewords", channel.all_codewords(), channel.codebook.width),
-      staged_("strait::codec::codewords_staged", channel.codebook.all_codewords(), channel.codebook.width) {}
+      staged_("strait::codec::codewords_staged", channel.codebook.all_codewords(), channel.codebook.width),
+      history_("strait::codec::codewords_history", 1) {}
 
 template <class T>
 ConstMatrix<T> PublishedCodebook<T>::round(int round) const {
@@ -102,20 +99,37 @@ void PublishedCodebook<T>::advance(const ExecutionSpace& exec, const Vector<std:
   constexpr std::uint64_t multiplier = 0xD1342543DE82EF95u;
   const std::int64_t size = round_offset(message, channel_.options.rounds) - round_offset(message, 0);
   const ConstVector<std::uint8_t> codewords(bytes.data() + message.codewords, size);
-  history_ = history_ * multiplier + kernels::checksum<std::uint8_t>(exec, codewords);
+  const auto sum = scratch<std::uint64_t>("strait::codec::codewords_sum", 1);
+  kernels::checksum<std::uint8_t>(exec, sum, codewords);
+  const auto history = history_;
+  Kokkos::parallel_for(
+      "strait::codec::add_to_history", RangePolicy(exec, 0, 1),
+      KOKKOS_LAMBDA(std::int64_t) { history(0) = history(0) * multiplier + sum(0); });
   next_ = (message.turn.first + message.turn.count) % channel_.codebook.codewords;
   started_ = true;
 }
 
 template <class T>
+void PublishedCodebook<T>::checksum(const ExecutionSpace& exec, const Vector<std::uint64_t>& sum) const {
+  kernels::checksum<T>(exec, sum, ConstVector<T>(codewords_.data(), codewords_.size()));
+  const auto history = history_;
+  Kokkos::parallel_for(
+      "strait::codec::add_history", RangePolicy(exec, 0, 1),
+      KOKKOS_LAMBDA(std::int64_t) { sum(0) += history(0); });
+}
+
+template <class T>
 std::uint64_t PublishedCodebook<T>::checksum(const ExecutionSpace& exec) const {
-  return history_ + kernels::checksum<T>(exec, ConstVector<T>(codewords_.data(), codewords_.size()));
+  const auto sum = scratch<std::uint64_t>("strait::codec::codewords_sum", 1);
+  checksum(exec, sum);
+  return to_host(exec, sum)(0);
 }
 
 template <class T>
 std::int64_t PublishedCodebook<T>::bytes_needed(const RvqChannel& channel) {
   constexpr std::int64_t number = sizeof(T);
-  return (channel.all_codewords() + channel.codebook.all_codewords()) * channel.codebook.width * number;
+  return (channel.all_codewords() + channel.codebook.all_codewords()) * channel.codebook.width * number +
+         checksum_bytes;
 }
 
 template <class T>
@@ -124,7 +138,7 @@ void PublishedCodebook<T>::save(const ExecutionSpace& exec, io::Group group) con
   const auto host = to_host(exec, codewords_);
   group.write(dataset, host.data(), channel_.codebook_shape());
   group.set_attribute("next", next_);
-  group.set_attribute("history", static_cast<std::int64_t>(history_));
+  group.set_attribute("history", static_cast<std::int64_t>(to_host(exec, history_)(0)));
 }
 
 template <class T>
@@ -134,7 +148,9 @@ bool PublishedCodebook<T>::load(const ExecutionSpace& exec, const io::Group& gro
   group.read(dataset, host.data(), channel_.codebook_shape());
   to_device(exec, codewords_, host);
   next_ = static_cast<int>(group.attribute<std::int64_t>("next"));
-  history_ = static_cast<std::uint64_t>(group.attribute<std::int64_t>("history"));
+  const auto history = host_like(history_);
+  history(0) = static_cast<std::uint64_t>(group.attribute<std::int64_t>("history"));
+  to_device(exec, history_, history);
   started_ = true;
   return true;
 }

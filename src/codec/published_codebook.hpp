@@ -27,8 +27,10 @@ class PublishedCodebook {
   /// After all rounds of a training message.
   void advance(const ExecutionSpace& exec, const Vector<std::uint8_t>& bytes, const RvqMessage& message);
 
-  /// Of the codewords and of every message so far: a bit that ever differed shows, also when its codeword has
-  /// been published anew since. Waits.
+  /// sum [1] <- a checksum of the codewords and of every message so far: a bit that ever differed shows, also
+  /// when its codeword has been published anew since.
+  void checksum(const ExecutionSpace& exec, const Vector<std::uint64_t>& sum) const;
+  /// The same as a number of the host. Waits.
   std::uint64_t checksum(const ExecutionSpace& exec) const;
 
   static std::int64_t bytes_needed(const RvqChannel& channel);
@@ -44,12 +46,13 @@ class PublishedCodebook {
   Matrix<T> staged_;  ///< of one round of a message
   bool started_ = false;
   int next_ = 0;
-  std::uint64_t history_ = 0;  ///< of all messages
+  Vector<std::uint64_t> history_;  ///< [1] checksum of all messages
 };
 
-/// 8 bytes at `offset` of a message. They wait.
+/// 8 bytes at `offset` of a message, the lowest first: sum [1].
 void write_checksum(const ExecutionSpace& exec, const Vector<std::uint8_t>& bytes, std::int64_t offset,
-                    std::uint64_t checksum);
+                    const Vector<std::uint64_t>& sum);
+/// As a number of the host. Waits.
 std::uint64_t read_checksum(const ExecutionSpace& exec, const Vector<std::uint8_t>& bytes,
                             std::int64_t offset);
 

@@ -1,5 +1,6 @@
 #include "rvq_encoder.hpp"
 
+#include "strait/core/scratch.hpp"
 #include "strait/io/tensor.hpp"
 #include "strait/kernels/code_indices.hpp"
 #include "strait/kernels/elementwise.hpp"
@@ -100,7 +101,11 @@ RvqMessage RvqEncoder<T>::encode(const ExecutionSpace& exec, const Context& cont
                         rows(indices_, 0, std::int64_t{message.rounds} * channel_.codebook.groups),
                         channel_.codebook);
   if (context.training) published_.advance(exec, out.bytes, message);
-  if (message.checksum >= 0) write_checksum(exec, out.bytes, message.checksum, published_.checksum(exec));
+  if (message.checksum >= 0) {
+    const auto sum = scratch<std::uint64_t>("strait::codec::codewords_sum", 1);
+    published_.checksum(exec, sum);
+    write_checksum(exec, out.bytes, message.checksum, sum);
+  }
   out.size = message.size;
   out.sync_size = message.sync_size;
   return message;

@@ -1,11 +1,15 @@
 #include "strait/kernels/checksum.hpp"
 
+#include "strait/core/host_mirror.hpp"
+#include "strait/core/scratch.hpp"
+
 namespace strait::kernels {
 
 template <class T>
-std::uint64_t checksum(const ExecutionSpace& exec, ConstVector<T> x) {
+void checksum(const ExecutionSpace& exec, const Vector<std::uint64_t>& sum, ConstVector<T> x) {
   const auto* const bytes = reinterpret_cast<const std::uint8_t*>(x.data());
-  std::uint64_t sum = 0;
+  // Into a View, a reduction does not make the host wait.
+  const Kokkos::View<std::uint64_t, MemorySpace> result(sum.data());
   Kokkos::parallel_reduce(
       "strait::checksum::sum", RangePolicy(exec, 0, x.extent(0)),
       KOKKOS_LAMBDA(std::int64_t i, std::uint64_t & partial) {
@@ -19,12 +23,22 @@ std::uint64_t checksum(const ExecutionSpace& exec, ConstVector<T> x) {
         z = (z ^ z >> 27) * 0x94D049BB133111EBu;
         partial += z ^ z >> 31;
       },
-      sum);
-  return sum;
+      result);
 }
 
-template std::uint64_t checksum<std::uint8_t>(const ExecutionSpace&, ConstVector<std::uint8_t>);
-template std::uint64_t checksum<float>(const ExecutionSpace&, ConstVector<float>);
-template std::uint64_t checksum<double>(const ExecutionSpace&, ConstVector<double>);
+template <class T>
+std::uint64_t checksum(const ExecutionSpace& exec, ConstVector<T> x) {
+  const auto sum = scratch<std::uint64_t>("strait::checksum::result", 1);
+  checksum<T>(exec, sum, x);
+  return to_host(exec, sum)(0);
+}
+
+#define STRAIT_INSTANTIATE(T)                                                                     \
+  template void checksum<T>(const ExecutionSpace&, const Vector<std::uint64_t>&, ConstVector<T>); \
+  template std::uint64_t checksum<T>(const ExecutionSpace&, ConstVector<T>);
+STRAIT_INSTANTIATE(std::uint8_t)
+STRAIT_INSTANTIATE(float)
+STRAIT_INSTANTIATE(double)
+#undef STRAIT_INSTANTIATE
 
 }  // namespace strait::kernels

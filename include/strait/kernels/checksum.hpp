@@ -7,8 +7,12 @@
 
 namespace strait::kernels {
 
-/// Sum over the elements of x [n] of a mix of each one's bits with its place, modulo 2^64: the order of
-/// summation is of no account. Waits.
+/// sum [1] <- sum over the elements of x [n] of a mix of each one's bits with its place, modulo 2^64: the
+/// order of summation is of no account.
+template <class T>
+void checksum(const ExecutionSpace& exec, const Vector<std::uint64_t>& sum, ConstVector<T> x);
+
+/// The same as a number of the host. Waits.
 template <class T>
 std::uint64_t checksum(const ExecutionSpace& exec, ConstVector<T> x);
 
