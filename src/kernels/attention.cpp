@@ -2,7 +2,7 @@
 
 #include "strait/core/error.hpp"
 
-#include "attention_tile.hpp"
+#include "attention_operands.hpp"
 #include "batched_matmul.hpp"
 #include "workspace.hpp"
 
@@ -13,34 +13,48 @@ namespace strait::kernels {
 
 namespace {
 
+using attention::AddressTable;
 using attention::HeadBatch;
+using attention::Heads;
+using attention::QueryHeads;
+using attention::QuerySums;
+using attention::RowBlocks;
+using attention::RunningSoftmax;
+using attention::Scores;
+using attention::store_rows;
 using attention::Tile;
+using attention::Tiling;
 
-struct Tiling {
-  int query_rows;  ///< queries of a tile
-  int key_rows;    ///< keys of one matrix product
-  int batch;       ///< items handled at once
-};
+constexpr int rounded_up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
 
-Tiling choose_tiling(const ExecutionSpace& exec, const AttentionShape& shape) {
-  const int items = shape.sequences * shape.kv_heads;
+Tiling choose_tiling([[maybe_unused]] const ExecutionSpace& exec, const AttentionShape& shape,
+                     const AttentionTiling& asked) {
+  const int items = shape.sequences * shape.kv_heads, length = shape.sequence_length;
+  const auto choice = [](int wanted, int best) { return wanted > 0 ? wanted : best; };
+  Tiling tiling;
   if constexpr (host_accessible) {
     // One item per thread at a time keeps its scores in cache. OpenBLAS multiplies without packing up to
     // m n k = 10^6, 20 % faster than with packing at these shapes.
-    constexpr int query_rows = attention::lanes;
-    const int key_rows = 1'000'000 / (query_rows * shape.head_dim) / 16 * 16;
-    return {query_rows, std::max(query_rows, key_rows), std::clamp<int>(exec.concurrency(), 1, items)};
+    tiling.query_rows = choice(asked.query_rows, attention::block_queries);
+    const int best = 1'000'000 / (tiling.query_rows * shape.head_dim) / 16 * 16;
+    tiling.key_rows = choice(asked.key_rows, std::max(attention::block_queries, best));
+    tiling.batch = choice(asked.batch, exec.concurrency());
   } else {
-    // As many items as possible at once, within a quarter of a GiB of scores in float.
-    constexpr int query_rows = 128;
-    const int batch = (1 << 26) / query_rows / shape.sequence_length;
-    return {query_rows, shape.sequence_length, std::clamp(batch, 1, items)};
+    // 64 MiB of scores in float are about what the cache of a large device holds. Few heads get longer tiles
+    // rather than more launches; what tiles compute above the diagonal goes with the queries alone.
+    constexpr int scores = 1 << 24, rows = 256;
+    tiling.query_rows = choice(asked.query_rows, rows);
+    const int most = std::max(1, scores / rows / tiling.query_rows);
+    const int best = scores / tiling.query_rows / std::min(items, most);
+    tiling.key_rows = choice(asked.key_rows, std::max(rows, best / rows * rows));
+    const int batch = std::clamp(scores / tiling.query_rows / tiling.key_rows, 1, items);
+    const int batches = (items + batch - 1) / batch;
+    tiling.batch = choice(asked.batch, (items + batches - 1) / batches);
   }
-}
-
-template <class Functor>
-void launch(const ExecutionSpace& exec, const char* label, std::int64_t count, const Functor& functor) {
-  Kokkos::parallel_for(label, RangePolicy(exec, 0, count), functor);
+  tiling.key_rows = std::min(tiling.key_rows, length);
+  tiling.batch = std::clamp(tiling.batch, 1, items);
+  tiling.width = rounded_up(tiling.query_rows, attention::block_queries);
+  return tiling;
 }
 
 /// Calls `visit(batch)` for every batch of query heads; heads that share keys and values follow each other.
@@ -49,74 +63,23 @@ void for_each_batch(const AttentionShape& shape, const Tiling& tiling, const Vis
   const int items = shape.sequences * shape.kv_heads;
   for (int item = 0; item < items; item += tiling.batch) {
     for (int member = 0; member < shape.heads / shape.kv_heads; ++member) {
-      visit(HeadBatch{.shape = shape,
-                      .first_item = item,
-                      .items = std::min(tiling.batch, items - item),
-                      .member = member});
+      visit(HeadBatch{.first_item = item, .items = std::min(tiling.batch, items - item), .member = member});
     }
   }
 }
 
-/// Calls `visit(tile)` for every tile of a batch, the last queries first: they see every key, so that their
-/// products can assign all key and value gradients, to which the others add.
+/// Calls `visit(tile)` for every tile on or below the diagonal. The last queries come first: they see every
+/// key, so that their products can assign all key and value gradients, to which the others add. Their keys
+/// follow from the first to the last.
 template <class Visit>
-void for_each_tile(const HeadBatch& batch, const Tiling& tiling, const Visit& visit) {
-  const int length = batch.shape.sequence_length, height = tiling.query_rows;
+void for_each_tile(int length, const Tiling& tiling, const Visit& visit) {
+  const int height = tiling.query_rows;
   for (int begin = (length - 1) / height * height; begin >= 0; begin -= height) {
-    visit(Tile{.batch = batch, .begin = begin, .end = std::min(begin + height, length), .width = height});
+    const int end = std::min(begin + height, length);
+    for (int key = 0; key < end; key += tiling.key_rows) {
+      visit(Tile{begin, end, key, std::min(key + tiling.key_rows, end)});
+    }
   }
-}
-
-/// Calls `visit(begin, end)` for the blocks of keys that a tile sees.
-template <class Visit>
-void for_each_key_block(const Tile& tile, const Tiling& tiling, const Visit& visit) {
-  for (int begin = 0; begin < tile.end; begin += tiling.key_rows) {
-    visit(begin, std::min(begin + tiling.key_rows, tile.end));
-  }
-}
-
-/// Rows [begin, end) of an item of `tensor` [items * height, ...], as a function of the item.
-template <class T>
-auto item_rows(const Matrix<T>& tensor, int height, int begin, int end) {
-  return [=](int item) {
-    const std::int64_t top = std::int64_t(item) * height;
-    return rows(tensor, top + begin, top + end);
-  };
-}
-
-/// The tile's rows and query head of `tensor` [tokens, >= heads * head_dim], as a function of the item.
-template <class T>
-auto query_rows(const Matrix<T>& tensor, const Tile& tile) {
-  return [=](int item) {
-    const int column = tile.batch.query_column(item);
-    return columns(rows(tensor, tile.batch.token(item, tile.begin), tile.batch.token(item, tile.end)), column,
-                   column + tile.batch.shape.head_dim);
-  };
-}
-
-/// Scratch for product_rows: nothing where they are the tensor's own.
-template <class T>
-Workspace<Compute<T>> tile_result(const Tiling& tiling, int head_dim) {
-  return {"strait::attention::tile_result", is_narrow<T> ? tiling.batch * tiling.query_rows : 0, head_dim};
-}
-
-/// Where products of the tile's queries and head add up: the rows of `tensor` that they are for, or where
-/// these would round each sum, rows of `result`, to be stored later.
-template <class T>
-auto product_rows(const Matrix<T>& tensor, const Matrix<Compute<T>>& result, const Tile& tile) {
-  if constexpr (is_narrow<T>) {
-    return item_rows(result, tile.width, 0, tile.end - tile.begin);
-  } else {
-    return query_rows(tensor, tile);
-  }
-}
-
-/// Scores [keys, queries] of an item without the columns beyond the tile's end, as a function of the item.
-template <class T>
-auto valid_scores(const Matrix<T>& scores, const Tile& tile, int begin, int end) {
-  return [=, all = item_rows(scores, tile.batch.shape.sequence_length, begin, end)](int item) {
-    return columns(all(item), 0, tile.end - tile.begin);
-  };
 }
 
 template <class View>
@@ -125,8 +88,8 @@ bool has_extents(const View& tensor, std::int64_t row_count, std::int64_t column
 }
 
 template <class T>
-void check(const AttentionShape& shape, const ConstMatrix<T>& qkv, const ConstMatrix<T>& out,
-           const ConstMatrix<Compute<T>>& lse) {
+void check(const AttentionShape& shape, const AttentionTiling& tiling, const ConstMatrix<T>& qkv,
+           const ConstMatrix<T>& out, const ConstMatrix<Compute<T>>& lse) {
   ensure(shape.sequences > 0 && shape.sequence_length > 0 && shape.head_dim > 0 && shape.kv_heads > 0 &&
              shape.heads > 0 && shape.heads % shape.kv_heads == 0,
          "attention: sizes must be positive and kv_heads must divide heads");
@@ -135,153 +98,185 @@ void check(const AttentionShape& shape, const ConstMatrix<T>& qkv, const ConstMa
          "attention: extents of qkv do not match");
   ensure(has_extents(out, tokens, shape.heads * shape.head_dim), "attention: extents of out do not match");
   ensure(has_extents(lse, tokens, shape.heads), "attention: extents of lse do not match");
+  ensure(host_accessible || tiling.in_place, "attention: devices multiply heads in place");
+}
+
+template <class T, bool in_place>
+void forward(const ExecutionSpace& exec, const Matrix<T>& out, const Matrix<Compute<T>>& lse,
+             const Matrix<const T>& qkv, const AttentionShape& shape, const Tiling& tiling) {
+  using C = Compute<T>;
+  using Element = attention::Factor<T, in_place>;
+  const int length = shape.sequence_length, head_dim = shape.head_dim;
+  const int query_rows = tiling.query_rows, key_rows = tiling.key_rows;
+  const int keys_column = shape.heads * head_dim, values_column = keys_column + shape.kv_heads * head_dim;
+  const double scale = 1.0 / std::sqrt(double(head_dim));
+  AddressTable table(shape, tiling.batch);
+  const QueryHeads<T, in_place> queries(table.query_heads(qkv, head_dim, query_rows), table, shape, tiling,
+                                        "strait::attention::queries");
+  const Heads<T, in_place> keys(table.kv_heads(qkv, keys_column, key_rows), table, shape, tiling, key_rows,
+                                "strait::attention::keys");
+  const Heads<T, in_place> values(table.kv_heads(qkv, values_column, key_rows), table, shape, tiling,
+                                  key_rows, "strait::attention::values");
+  const Scores<C, Element> scores(table, tiling, "strait::attention::scores");
+  const QuerySums<T> output(table.query_heads(out, head_dim, query_rows), table, shape, tiling);
+  const RowBlocks<C> log_sums = table.query_heads(lse, 1, query_rows);
+  const Workspace<C> state("strait::attention::softmax_state", 4 * tiling.batch, tiling.width);
+  const auto part = [&](int index) { return &state.view(index * tiling.batch, 0); };
+  const RunningSoftmax<C> running{part(0), part(1), part(2), part(3), tiling.width};
+
+  for_each_batch(shape, tiling, [&](const HeadBatch& batch) {
+    const int items = batch.items;
+    table.fill(exec, batch);
+    if (batch.member == 0) {
+      keys.pack(exec, batch);
+      values.pack(exec, batch);
+    }
+    queries.pack(exec, batch);
+    MatrixBatch<const Element> factor;
+    for_each_tile(length, tiling, [&](const Tile& tile) {
+      if (tile.first()) factor = queries.factor(exec, batch, tile.begin, tile.end);
+      const auto probabilities = scores.factors(tile);
+      batched_matmul<C, Element>(exec, items, scores.scores(tile, !in_place),
+                                 keys.rows(tile.first_key, tile.last_key), factor,
+                                 {.b = queries.transpose, .alpha = scale});
+      for_each_query_block(
+          "strait::attention::softmax", exec, items, tile.queries(),
+          attention::Softmax<C, Element>{tile, tile.first(), tile.last(), scores.scores(tile, true),
+                                         probabilities, log_sums.rows(tile.begin, tile.end), running});
+      const auto sums = output.sums(tile);
+      if (!tile.first()) {
+        store_rows<C, C>(exec, "strait::attention::rescale", items, sums, sums, running.factors,
+                         tiling.width);
+      }
+      batched_matmul<C, Element>(exec, items, sums, probabilities, values.rows(tile.first_key, tile.last_key),
+                                 {.a = Transpose::yes, .beta = tile.first() ? 0.0 : 1.0});
+      if (tile.last()) {
+        output.store(exec, "strait::attention::store_output", items, tile, running.reciprocals, tiling.width);
+      }
+    });
+  });
+}
+
+template <class T, bool in_place>
+void backward(const ExecutionSpace& exec, const Matrix<T>& dqkv, const Matrix<const T>& dout,
+              const Matrix<const T>& qkv, const Matrix<const T>& out, const Matrix<const Compute<T>>& lse,
+              const AttentionShape& shape, const Tiling& tiling) {
+  using C = Compute<T>;
+  using Element = attention::Factor<T, in_place>;
+  const int length = shape.sequence_length, head_dim = shape.head_dim;
+  const int query_rows = tiling.query_rows, key_rows = tiling.key_rows;
+  const int keys_column = shape.heads * head_dim, values_column = keys_column + shape.kv_heads * head_dim;
+  const double scale = 1.0 / std::sqrt(double(head_dim));
+  const std::int64_t packed_rows = std::int64_t(tiling.batch) * length;
+  AddressTable table(shape, tiling.batch);
+  const QueryHeads<T, in_place> queries(table.query_heads(qkv, head_dim, query_rows), table, shape, tiling,
+                                        "strait::attention::queries");
+  const QueryHeads<T, in_place> gradients(table.query_heads(dout, head_dim, query_rows), table, shape, tiling,
+                                          "strait::attention::gradients");
+  const Heads<T, in_place> keys(table.kv_heads(qkv, keys_column, key_rows), table, shape, tiling, key_rows,
+                                "strait::attention::keys");
+  const Heads<T, in_place> values(table.kv_heads(qkv, values_column, key_rows), table, shape, tiling,
+                                  key_rows, "strait::attention::values");
+  const Scores<C, Element> scores(table, tiling, "strait::attention::scores");
+  const Scores<C, Element> dscores(table, tiling, "strait::attention::dscores");
+  const RowBlocks<const T> output = table.query_heads(out, head_dim, query_rows);
+  const RowBlocks<const C> log_sums = table.query_heads(lse, 1, query_rows);
+  const QuerySums<T> dqueries(table.query_heads(dqkv, head_dim, query_rows), table, shape, tiling);
+  const Workspace<C> dkeys_memory("strait::attention::dkeys", packed_rows, head_dim);
+  const Workspace<C> dvalues_memory("strait::attention::dvalues", packed_rows, head_dim);
+  const RowBlocks<C> dkeys = table.of_batch(dkeys_memory.view, length, key_rows);
+  const RowBlocks<C> dvalues = table.of_batch(dvalues_memory.view, length, key_rows);
+  const RowBlocks<T> dkey_heads = table.kv_heads(dqkv, keys_column, key_rows);
+  const RowBlocks<T> dvalue_heads = table.kv_heads(dqkv, values_column, key_rows);
+  const Workspace<C> dots("strait::attention::dots", tiling.batch, tiling.width);
+
+  for_each_batch(shape, tiling, [&](const HeadBatch& batch) {
+    const int items = batch.items;
+    table.fill(exec, batch);
+    if (batch.member == 0) {
+      keys.pack(exec, batch);
+      values.pack(exec, batch);
+    }
+    queries.pack(exec, batch);
+    gradients.pack(exec, batch);
+    MatrixBatch<const Element> query_factor, gradient_factor;
+    for_each_tile(length, tiling, [&](const Tile& tile) {
+      if (tile.first()) {
+        query_factor = queries.factor(exec, batch, tile.begin, tile.end);
+        gradient_factor = gradients.factor(exec, batch, tile.begin, tile.end);
+      }
+      const auto key = keys.rows(tile.first_key, tile.last_key);
+      const auto p = scores.factors(tile), ds = dscores.factors(tile);
+      const auto dout_rows = gradients.rows(tile.begin, tile.end);
+      batched_matmul<C, Element>(exec, items, scores.scores(tile, !in_place), key, query_factor,
+                                 {.b = queries.transpose, .alpha = scale});
+      batched_matmul<C, Element>(exec, items, dscores.scores(tile, !in_place),
+                                 values.rows(tile.first_key, tile.last_key), gradient_factor,
+                                 {.b = gradients.transpose});
+      for_each_query_block("strait::attention::softmax_backward", exec, items, tile.queries(),
+                           attention::SoftmaxBackward<C, Element, T, Element>{
+                               tile, tile.first(), scores.scores(tile, true), dscores.scores(tile, true), p,
+                               ds, output.rows(tile.begin, tile.end), dout_rows,
+                               log_sums.rows(tile.begin, tile.end), dots.view.data(), tiling.width});
+      const double accumulate = batch.member == 0 && tile.end == length ? 0.0 : 1.0;
+      batched_matmul<C, Element>(exec, items, dvalues.rows(tile.first_key, tile.last_key), p, dout_rows,
+                                 {.beta = accumulate});
+      batched_matmul<C, Element>(exec, items, dkeys.rows(tile.first_key, tile.last_key), ds,
+                                 queries.rows(tile.begin, tile.end), {.alpha = scale, .beta = accumulate});
+      batched_matmul<C, Element>(exec, items, dqueries.sums(tile), ds, key,
+                                 {.a = Transpose::yes, .alpha = scale, .beta = tile.first() ? 0.0 : 1.0});
+      if (tile.last()) dqueries.store(exec, "strait::attention::store_query_gradients", items, tile);
+    });
+    if (batch.member == shape.heads / shape.kv_heads - 1) {
+      store_rows<T, C>(exec, "strait::attention::store_key_gradients", items, dkey_heads.rows(0, length),
+                       dkeys.rows(0, length));
+      store_rows<T, C>(exec, "strait::attention::store_value_gradients", items, dvalue_heads.rows(0, length),
+                       dvalues.rows(0, length));
+    }
+  });
+}
+
+/// Calls visit(std::bool_constant<in_place>).
+template <class Visit>
+void choose_operands(bool in_place, const Visit& visit) {
+  if constexpr (host_accessible) {
+    if (!in_place) return visit(std::false_type());
+  }
+  visit(std::true_type());
 }
 
 }  // namespace
 
 template <class T>
 void attention_forward(const ExecutionSpace& exec, const Matrix<T>& out, const Matrix<Compute<T>>& lse,
-                       ConstMatrix<T> qkv, const AttentionShape& shape) {
-  using C = Compute<T>;
-  check<T>(shape, qkv, out, lse);
-  const Tiling tiling = choose_tiling(exec, shape);
-  const double scale = 1.0 / std::sqrt(double(shape.head_dim));
-  const int length = shape.sequence_length, head_dim = shape.head_dim, width = tiling.query_rows;
-  const std::int64_t packed_rows = std::int64_t(tiling.batch) * length;
-  const Workspace<C> queries("strait::attention::queries", packed_rows, head_dim);
-  const Workspace<C> keys("strait::attention::keys", packed_rows, head_dim);
-  const Workspace<C> values("strait::attention::values", packed_rows, head_dim);
-  const Workspace<C> transposed("strait::attention::transposed_queries", tiling.batch * head_dim, width);
-  const Workspace<C> scores("strait::attention::scores", packed_rows, width);
-  const Workspace<C> reciprocals("strait::attention::reciprocals", tiling.batch, width);
-  const Workspace<C> result = tile_result<T>(tiling, head_dim);
-  const Matrix<T> output = unmanaged(out);
-  const Matrix<C> log_sums = unmanaged(lse);
-  const ConstMatrix<T> input = unmanaged<const T>(qkv);
-
-  for_each_batch(shape, tiling, [&](const HeadBatch& batch) {
-    const std::int64_t positions = std::int64_t(batch.items) * length;
-    if (batch.member == 0) {
-      launch(exec, "strait::attention::pack_keys_values", positions,
-             attention::PackKeysValues<T>{batch, keys.view, values.view, input});
-    }
-    launch(exec, "strait::attention::pack_queries", positions,
-           attention::PackQueries<T>{batch, queries.view, input});
-    for_each_tile(batch, tiling, [&](const Tile& tile) {
-      launch(exec, "strait::attention::transpose", batch.items * width / attention::TransposeTile<C>::block,
-             attention::TransposeTile<C>{tile, transposed.view, queries.view});
-      for_each_key_block(tile, tiling, [&](int begin, int end) {
-        batched_matmul<C>(exec, batch.items, item_rows(scores.view, length, begin, end),
-                          item_rows(keys.view, length, begin, end),
-                          item_rows(transposed.view, head_dim, 0, head_dim), {.alpha = scale});
-      });
-      launch(exec, "strait::attention::softmax", batch.items * width / attention::lanes,
-             attention::Softmax<C>{tile, scores.view, reciprocals.view, log_sums});
-      for_each_key_block(tile, tiling, [&](int begin, int end) {
-        batched_matmul<C>(exec, batch.items, product_rows<T>(output, result.view, tile),
-                          valid_scores(scores.view, tile, begin, end),
-                          item_rows(values.view, length, begin, end),
-                          {.a = Transpose::yes, .beta = begin == 0 ? 0.0 : 1.0});
-      });
-      const std::int64_t tile_rows = std::int64_t(batch.items) * (tile.end - tile.begin);
-      if constexpr (is_narrow<T>) {
-        launch(exec, "strait::attention::store_output", tile_rows,
-               attention::StoreQueries<T>{tile, output, result.view, reciprocals.view});
-      } else {
-        launch(exec, "strait::attention::scale_output", tile_rows,
-               attention::ScaleOutput<T>{tile, output, reciprocals.view});
-      }
-    });
+                       ConstMatrix<T> qkv, const AttentionShape& shape, const AttentionTiling& tiling) {
+  check<T>(shape, tiling, qkv, out, lse);
+  choose_operands(tiling.in_place, [&](auto in_place) {
+    forward<T, in_place>(exec, unmanaged(out), unmanaged(lse), unmanaged<const T>(qkv), shape,
+                         choose_tiling(exec, shape, tiling));
   });
 }
 
 template <class T>
 void attention_backward(const ExecutionSpace& exec, const Matrix<T>& dqkv, ConstMatrix<T> dout,
                         ConstMatrix<T> qkv, ConstMatrix<T> out, ConstMatrix<Compute<T>> lse,
-                        const AttentionShape& shape) {
-  using C = Compute<T>;
-  check<T>(shape, qkv, out, lse);
+                        const AttentionShape& shape, const AttentionTiling& tiling) {
+  check<T>(shape, tiling, qkv, out, lse);
   ensure(has_extents(dqkv, qkv.extent(0), qkv.extent(1)) && has_extents(dout, out.extent(0), out.extent(1)),
          "attention: extents of the gradients do not match");
-  const Tiling tiling = choose_tiling(exec, shape);
-  const double scale = 1.0 / std::sqrt(double(shape.head_dim));
-  const int length = shape.sequence_length, head_dim = shape.head_dim, width = tiling.query_rows;
-  const std::int64_t packed_rows = std::int64_t(tiling.batch) * length;
-  const Workspace<C> queries("strait::attention::queries", packed_rows, head_dim);
-  const Workspace<C> gradients("strait::attention::gradients", packed_rows, head_dim);
-  const Workspace<C> keys("strait::attention::keys", packed_rows, head_dim);
-  const Workspace<C> values("strait::attention::values", packed_rows, head_dim);
-  const Workspace<C> dkeys("strait::attention::dkeys", packed_rows, head_dim);
-  const Workspace<C> dvalues("strait::attention::dvalues", packed_rows, head_dim);
-  const Workspace<C> transposed("strait::attention::transposed_queries", tiling.batch * head_dim, width);
-  const Workspace<C> transposed_gradients("strait::attention::transposed_gradients", tiling.batch * head_dim,
-                                          width);
-  const Workspace<C> scores("strait::attention::scores", packed_rows, width);
-  const Workspace<C> dscores("strait::attention::dscores", packed_rows, width);
-  const Workspace<C> dots("strait::attention::dots", tiling.batch, length);
-  const Matrix<T> dinput = unmanaged(dqkv);
-  const Workspace<C> result = tile_result<T>(tiling, head_dim);
-  const ConstMatrix<T> input = unmanaged<const T>(qkv), doutput = unmanaged<const T>(dout),
-                       output = unmanaged<const T>(out);
-  const ConstMatrix<C> log_sums = unmanaged<const C>(lse);
-
-  for_each_batch(shape, tiling, [&](const HeadBatch& batch) {
-    const std::int64_t positions = std::int64_t(batch.items) * length;
-    if (batch.member == 0) {
-      launch(exec, "strait::attention::pack_keys_values", positions,
-             attention::PackKeysValues<T>{batch, keys.view, values.view, input});
-    }
-    launch(exec, "strait::attention::pack_queries_gradients", positions,
-           attention::PackQueriesGradients<T>{batch, queries.view, gradients.view, dots.view, input, doutput,
-                                              output});
-    for_each_tile(batch, tiling, [&](const Tile& tile) {
-      const std::int64_t blocks = batch.items * width / attention::TransposeTile<C>::block;
-      launch(exec, "strait::attention::transpose", blocks,
-             attention::TransposeTile<C>{tile, transposed.view, queries.view});
-      launch(exec, "strait::attention::transpose", blocks,
-             attention::TransposeTile<C>{tile, transposed_gradients.view, gradients.view});
-      for_each_key_block(tile, tiling, [&](int begin, int end) {
-        batched_matmul<C>(exec, batch.items, item_rows(scores.view, length, begin, end),
-                          item_rows(keys.view, length, begin, end),
-                          item_rows(transposed.view, head_dim, 0, head_dim), {.alpha = scale});
-        batched_matmul<C>(exec, batch.items, item_rows(dscores.view, length, begin, end),
-                          item_rows(values.view, length, begin, end),
-                          item_rows(transposed_gradients.view, head_dim, 0, head_dim), {});
-      });
-      launch(exec, "strait::attention::softmax_backward", batch.items * width / attention::lanes,
-             attention::SoftmaxBackward<C>{tile, scores.view, dscores.view, dots.view, log_sums});
-      const double accumulate = batch.member == 0 && tile.end == length ? 0.0 : 1.0;
-      for_each_key_block(tile, tiling, [&](int begin, int end) {
-        const auto p = valid_scores(scores.view, tile, begin, end);
-        const auto ds = valid_scores(dscores.view, tile, begin, end);
-        batched_matmul<C>(exec, batch.items, item_rows(dvalues.view, length, begin, end), p,
-                          item_rows(gradients.view, length, tile.begin, tile.end), {.beta = accumulate});
-        batched_matmul<C>(exec, batch.items, item_rows(dkeys.view, length, begin, end), ds,
-                          item_rows(queries.view, length, tile.begin, tile.end),
-                          {.alpha = scale, .beta = accumulate});
-        batched_matmul<C>(exec, batch.items, product_rows<T>(dinput, result.view, tile), ds,
-                          item_rows(keys.view, length, begin, end),
-                          {.a = Transpose::yes, .alpha = scale, .beta = begin == 0 ? 0.0 : 1.0});
-      });
-      if constexpr (is_narrow<T>) {
-        launch(exec, "strait::attention::store_query_gradients",
-               std::int64_t(batch.items) * (tile.end - tile.begin),
-               attention::StoreQueries<T>{tile, dinput, result.view, {}});
-      }
-    });
-    if (batch.member == shape.heads / shape.kv_heads - 1) {
-      launch(exec, "strait::attention::unpack_keys_values", positions,
-             attention::UnpackKeysValues<T>{batch, dinput, dkeys.view, dvalues.view});
-    }
+  choose_operands(tiling.in_place, [&](auto in_place) {
+    backward<T, in_place>(exec, unmanaged(dqkv), unmanaged<const T>(dout), unmanaged<const T>(qkv),
+                          unmanaged<const T>(out), unmanaged<const Compute<T>>(lse), shape,
+                          choose_tiling(exec, shape, tiling));
   });
 }
 
 #define STRAIT_INSTANTIATE(T)                                                                            \
   template void attention_forward<T>(const ExecutionSpace&, const Matrix<T>&, const Matrix<Compute<T>>&, \
-                                     ConstMatrix<T>, const AttentionShape&);                             \
+                                     ConstMatrix<T>, const AttentionShape&, const AttentionTiling&);     \
   template void attention_backward<T>(const ExecutionSpace&, const Matrix<T>&, ConstMatrix<T>,           \
                                       ConstMatrix<T>, ConstMatrix<T>, ConstMatrix<Compute<T>>,           \
-                                      const AttentionShape&);
+                                      const AttentionShape&, const AttentionTiling&);
 STRAIT_INSTANTIATE(float)
 STRAIT_INSTANTIATE(double)
 STRAIT_INSTANTIATE(bfloat16)

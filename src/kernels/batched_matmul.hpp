@@ -3,38 +3,53 @@
 
 #include "strait/kernels/matmul.hpp"
 
+#include "cublas_gemm.hpp"
 #include "host_product.hpp"
+#include "matrix_batch.hpp"
 
 #include <type_traits>
 
 namespace strait::kernels {
 
+/// One matrix of a batch whose addresses the host may read.
+template <class T>
+Matrix<T> matrix_of(const MatrixBatch<T>& batch, std::int64_t item) {
+  const Matrix<T> rows(batch.row(static_cast<int>(item), 0), batch.row_count, batch.row_stride);
+  return columns(rows, 0, batch.column_count);
+}
+
 /// Product `item` of a batch, by the one thread that calls.
-template <class T, class C, class A, class B>
+template <class T>
 struct HostProducts {
-  C c;
-  A a;
-  B b;
+  MatrixBatch<T> c;
+  MatrixBatch<const T> a, b;
   MatmulOptions options;
   void operator()(std::int64_t item) const {
-    const int i = static_cast<int>(item);
-    HostProduct<T>(c(i), a(i), b(i), options).compute();
+    HostProduct<T>(matrix_of(c, item), matrix_of(a, item), matrix_of(b, item), options).compute();
   }
 };
 
-/// c(item) = alpha op(a(item)) op(b(item)) + beta c(item) for items [0, batch); c, a and b map an item to its
-/// matrix without reference count, and no two items write to the same entry.
-template <class T, class C, class A, class B>
-void batched_matmul(const ExecutionSpace& exec, int batch, const C& c, const A& a, const B& b,
+/// c = alpha op(a) op(b) + beta c for the first `items` of each; no two items write to the same entry. On
+/// CUDA one launch, of bfloat16 by tensor cores.
+template <class C, class T>
+void batched_matmul(const ExecutionSpace& exec, int items, const MatrixBatch<C>& c,
+                    const MatrixBatch<const T>& a, const MatrixBatch<const T>& b,
                     const MatmulOptions& options) {
-  if constexpr (host_accessible && std::is_floating_point_v<T>) {
-    if (batch > 1 && exec.concurrency() > 1) {
-      Kokkos::parallel_for("strait::matmul::batch", RangePolicy(exec, 0, batch),
-                           HostProducts<T, C, A, B>{c, a, b, options});
+#ifdef KOKKOS_ENABLE_CUDA
+  batched_gemm<C, T>(exec, items, c, a, b, options);
+#else
+  static_assert(host_accessible, "on devices but CUDA nobody multiplies batches yet");
+  if constexpr (std::is_floating_point_v<T>) {
+    if (items > 1 && exec.concurrency() > 1) {
+      Kokkos::parallel_for("strait::matmul::batch", RangePolicy(exec, 0, items),
+                           HostProducts<T>{c, a, b, options});
       return;
     }
   }
-  for (int item = 0; item < batch; ++item) matmul<T>(exec, c(item), a(item), b(item), options);
+  for (int item = 0; item < items; ++item) {
+    matmul<C, T>(exec, matrix_of(c, item), matrix_of(a, item), matrix_of(b, item), options);
+  }
+#endif
 }
 
 }  // namespace strait::kernels

@@ -218,7 +218,10 @@ TEST_F(Bfloat16Kernels, CrossEntropy) {
   EXPECT_EQ(relative_difference(exec, forward_loss, loss), 0.0);
 }
 
-TEST_F(Bfloat16Kernels, Attention) {
+/// Heads packed as float. In place probabilities are rounded: see attention_tiling_test.cpp.
+TEST_F(Bfloat16Kernels, PackedAttention) {
+  if (!host_accessible) GTEST_SKIP() << "devices multiply heads in place";
+  const AttentionTiling packed{.in_place = false};
   for (const int kv_heads : {4, 2}) {
     const AttentionShape shape{
         .sequences = 2, .sequence_length = 75, .heads = 4, .kv_heads = kv_heads, .head_dim = 12};
@@ -231,12 +234,13 @@ TEST_F(Bfloat16Kernels, Attention) {
         wanted_d("strait::test::d", tokens, qkv_width);
     const Matrix<float> lse("strait::test::lse", tokens, 4), wanted_lse("strait::test::lse", tokens, 4);
     const auto wide = widened(exec, qkv);
-    attention_forward<bfloat16>(exec, out, lse, qkv, shape);
-    attention_forward<float>(exec, wanted, wanted_lse, wide, shape);
+    attention_forward<bfloat16>(exec, out, lse, qkv, shape, packed);
+    attention_forward<float>(exec, wanted, wanted_lse, wide, shape, packed);
     expect_rounded(exec, out, wanted);
     EXPECT_LE(relative_difference(exec, lse, wanted_lse), same);
-    attention_backward<bfloat16>(exec, dqkv, dout, qkv, out, lse, shape);
-    attention_backward<float>(exec, wanted_d, widened(exec, dout), wide, widened(exec, out), lse, shape);
+    attention_backward<bfloat16>(exec, dqkv, dout, qkv, out, lse, shape, packed);
+    attention_backward<float>(exec, wanted_d, widened(exec, dout), wide, widened(exec, out), lse, shape,
+                              packed);
     expect_rounded(exec, dqkv, wanted_d);
   }
 }
