@@ -9,6 +9,7 @@
 namespace strait::kernels {
 namespace {
 
+template <class T>
 struct Operands {
   Operands(const ExecutionSpace& exec, const perf::Deck& deck, int kv_heads)
       : shape{.sequences = deck.sequences,
@@ -16,12 +17,12 @@ struct Operands {
               .heads = deck.model.heads,
               .kv_heads = kv_heads,
               .head_dim = deck.model.head_dim()},
-        qkv(perf::normal_matrix(exec, deck.tokens(), (shape.heads + 2 * kv_heads) * shape.head_dim, 1)),
-        dout(perf::normal_matrix(exec, deck.tokens(), deck.model.hidden, 2)),
+        qkv(perf::normal_matrix<T>(exec, deck.tokens(), (shape.heads + 2 * kv_heads) * shape.head_dim, 1)),
+        dout(perf::normal_matrix<T>(exec, deck.tokens(), deck.model.hidden, 2)),
         out("strait::perf::out", deck.tokens(), deck.model.hidden),
         lse("strait::perf::lse", deck.tokens(), shape.heads),
         dqkv("strait::perf::dqkv", deck.tokens(), qkv.extent(1)) {
-    attention_forward<float>(exec, out, lse, qkv, shape);
+    attention_forward<T>(exec, out, lse, qkv, shape);
   }
 
   /// Of one product of queries with keys, or of probabilities with values.
@@ -31,33 +32,45 @@ struct Operands {
   }
 
   AttentionShape shape;
-  Matrix<float> qkv, dout, out, lse, dqkv;
+  Matrix<T> qkv, dout, out;
+  Matrix<Compute<T>> lse;
+  Matrix<T> dqkv;
 };
 
+template <class T>
 perf::Task forward(const ExecutionSpace& exec, const perf::Deck& deck, int kv_heads) {
-  const Operands o(exec, deck, kv_heads);
-  return {.run = [=] { attention_forward<float>(exec, o.out, o.lse, o.qkv, o.shape); },
+  const Operands<T> o(exec, deck, kv_heads);
+  return {.run = [=] { attention_forward<T>(exec, o.out, o.lse, o.qkv, o.shape); },
           .work = {.flops = 2 * o.product_flops(),
-                   .bytes = perf::bytes_of(o.qkv.size() + o.out.size() + o.lse.size())}};
+                   .bytes = perf::bytes_of<T>(o.qkv.size() + o.out.size()) + perf::bytes_of(o.lse.size()),
+                   .peak = &perf::gemm_rate<T>}};
 }
 
+template <class T>
 perf::Task backward(const ExecutionSpace& exec, const perf::Deck& deck, int kv_heads) {
-  const Operands o(exec, deck, kv_heads);
-  return {.run = [=] { attention_backward<float>(exec, o.dqkv, o.dout, o.qkv, o.out, o.lse, o.shape); },
+  const Operands<T> o(exec, deck, kv_heads);
+  return {.run = [=] { attention_backward<T>(exec, o.dqkv, o.dout, o.qkv, o.out, o.lse, o.shape); },
           .work = {.flops = 5 * o.product_flops(),
-                   .bytes = perf::bytes_of(2 * (o.qkv.size() + o.out.size()) + o.lse.size())}};
+                   .bytes = 2 * perf::bytes_of<T>(o.qkv.size() + o.out.size()) + perf::bytes_of(o.lse.size()),
+                   .peak = &perf::gemm_rate<T>}};
+}
+
+template <class T>
+void add(perf::Suite& suite, const perf::Deck& deck, int kv_heads, const std::string& precision,
+         const std::string& shape) {
+  suite.add("attention/" + precision + "forward/" + shape,
+            [=](const ExecutionSpace& exec) { return forward<T>(exec, deck, kv_heads); });
+  suite.add("attention/" + precision + "backward/" + shape,
+            [=](const ExecutionSpace& exec) { return backward<T>(exec, deck, kv_heads); });
 }
 
 void list(perf::Suite& suite, const std::vector<perf::Deck>& decks) {
   for (const auto& deck : decks) {
-    const auto add = [&](const std::string& name, int kv_heads) {
-      suite.add("attention/forward/" + name,
-                [=](const ExecutionSpace& exec) { return forward(exec, deck, kv_heads); });
-      suite.add("attention/backward/" + name,
-                [=](const ExecutionSpace& exec) { return backward(exec, deck, kv_heads); });
-    };
-    add(deck.name, deck.model.kv_heads);
-    if (deck.model.heads % 4 == 0) add(deck.name + ", grouped by 4", deck.model.heads / 4);
+    add<float>(suite, deck, deck.model.kv_heads, "", deck.name);
+    if (deck.model.heads % 4 == 0) {
+      add<float>(suite, deck, deck.model.heads / 4, "", deck.name + ", grouped by 4");
+    }
+    add<bfloat16>(suite, deck, deck.model.kv_heads, "bfloat16 ", deck.name);
   }
 }
 const perf::Registration registration(list);

@@ -1,5 +1,4 @@
-// Numbers stored as bfloat16: the rounding of a block's weights, and the products of its widest layer,
-// against the same rates as in float.
+// Numbers stored as bfloat16: the rounding of a block's weights, and the products of its widest layer.
 
 #include "strait/kernels/matmul.hpp"
 #include "strait/kernels/rounding.hpp"
@@ -10,13 +9,6 @@
 
 namespace strait::kernels {
 namespace {
-
-Matrix<bfloat16> rounded_matrix(const ExecutionSpace& exec, std::int64_t row_count, std::int64_t column_count,
-                                std::uint64_t stream) {
-  const Matrix<bfloat16> m("strait::perf::matrix", row_count, column_count);
-  copy<bfloat16, float>(exec, m, perf::normal_matrix(exec, row_count, column_count, stream));
-  return m;
-}
 
 void list_rounding(perf::Suite& suite, const perf::Deck& deck) {
   const auto size = model::stage_layout(deck.model, {0, 1, false, false}).size();
@@ -36,17 +28,20 @@ void list_rounding(perf::Suite& suite, const perf::Deck& deck) {
 void list_linear(perf::Suite& suite, const perf::Deck& deck) {
   const std::int64_t tokens = deck.tokens(), in = deck.model.hidden, out = 2 * deck.model.ffn_hidden;
   const perf::Work work{.flops = 2.0 * tokens * out * in,
-                        .bytes = perf::bytes_of<bfloat16>(tokens * (in + out) + out * in)};
+                        .bytes = perf::bytes_of<bfloat16>(tokens * (in + out) + out * in),
+                        .peak = &perf::gemm_rate<bfloat16>};
   const auto name = [&](const std::string& what) {
     return "matmul/bfloat16 " + what + "/" + deck.name + ", gate_up";
   };
   suite.add(name("linear_forward"), [=](const ExecutionSpace& exec) -> perf::Task {
-    const auto y = rounded_matrix(exec, tokens, out, 1), x = rounded_matrix(exec, tokens, in, 2),
-               weight = rounded_matrix(exec, out, in, 3);
+    const auto y = perf::normal_matrix<bfloat16>(exec, tokens, out, 1),
+               x = perf::normal_matrix<bfloat16>(exec, tokens, in, 2),
+               weight = perf::normal_matrix<bfloat16>(exec, out, in, 3);
     return {.run = [=] { linear_forward<bfloat16>(exec, y, x, weight); }, .work = work};
   });
   suite.add(name("linear_backward_weight"), [=](const ExecutionSpace& exec) -> perf::Task {
-    const auto dy = rounded_matrix(exec, tokens, out, 1), x = rounded_matrix(exec, tokens, in, 2);
+    const auto dy = perf::normal_matrix<bfloat16>(exec, tokens, out, 1),
+               x = perf::normal_matrix<bfloat16>(exec, tokens, in, 2);
     const auto dweight = perf::normal_matrix(exec, out, in, 3);
     return {.run = [=] { linear_backward_weight<bfloat16>(exec, dweight, dy, x); }, .work = work};
   });

@@ -1,6 +1,7 @@
 #pragma once
 // What benchmarks work on.
 
+#include "strait/core/bits16.hpp"
 #include "strait/core/host_mirror.hpp"
 #include "strait/core/random.hpp"
 #include "strait/core/tensor.hpp"
@@ -17,12 +18,17 @@ Vector<T> normal_vector(const ExecutionSpace& exec, std::int64_t size, std::uint
   return v;
 }
 
-/// [rows, columns] of normal numbers.
+/// [rows, columns] of normal numbers, rounded if T is bfloat16.
 template <class T = float>
 Matrix<T> normal_matrix(const ExecutionSpace& exec, std::int64_t row_count, std::int64_t column_count,
                         std::uint64_t stream, double scale = 1.0) {
   const Matrix<T> m("strait::perf::matrix", row_count, column_count);
-  kernels::fill_normal<T>(exec, Vector<T>(m.data(), m.size()), scale, 1, stream);
+  if constexpr (is_narrow<T>) {
+    kernels::copy<T, Compute<T>>(exec, m,
+                                 normal_matrix<Compute<T>>(exec, row_count, column_count, stream, scale));
+  } else {
+    kernels::fill_normal<T>(exec, Vector<T>(m.data(), m.size()), scale, 1, stream);
+  }
   return m;
 }
 

@@ -56,6 +56,7 @@ double now() {
 
 template <class T>
 double gemm_rate() {
+  if constexpr (host_accessible && is_narrow<T>) return gemm_rate<Compute<T>>();
   const ExecutionSpace exec;
   static const std::int64_t order = reference_order<T>(exec);
   const auto n = static_cast<double>(order);
@@ -98,5 +99,6 @@ void count(benchmark::State& state, const Work& work, const Roofline& before, co
 
 template double gemm_rate<float>();
 template double gemm_rate<double>();
+template double gemm_rate<bfloat16>();
 
 }  // namespace strait::perf

@@ -7,7 +7,7 @@
 namespace strait::perf {
 
 /// Floating-point operations a second of c = a b, square and large: the order doubles from 1,024 until a
-/// product takes 5 ms. For float and double.
+/// product takes 5 ms. For float, double and bfloat16, which is float's on hosts: there it is storage only.
 template <class T>
 double gemm_rate();
 
