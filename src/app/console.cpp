@@ -9,10 +9,11 @@
 
 namespace strait::app {
 
-void print_header(const std::string& run, const std::string& restart) {
+void print_header(const std::string& run, const std::string& restart, const std::string& path) {
   fmt::print("{}\n", version_summary());
   fmt::print("{:<12} {}\n", "run", run);
   if (!restart.empty()) fmt::print("{:<12} {}\n", "restart", restart);
+  fmt::print("{:<12} {}\n", "messages", path);
   std::fflush(stdout);
 }
 

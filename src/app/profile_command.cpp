@@ -137,7 +137,9 @@ ExitCode profile_command(MPI_Comm communicator, const CommandLine& line, const D
     profile.boundary = pipeline::measure_boundary<T>(exec, setup, codec, effort);
     profile.boundary.codec = deck.table("codec").optional("name", "none", "what crosses a boundary");
   });
-  profile.link = pipeline::measure_link(exec, communicator, settings.network);
+  agree(communicator, [&] {  // what it refuses it refuses on all ranks
+    profile.link = pipeline::measure_link(exec, communicator, settings.network);
+  });
   agree(communicator, [&] {
     if (is_root) file->save(profile);
   });

@@ -46,7 +46,7 @@ Trainer<T>::Trainer(const ExecutionSpace& exec, MPI_Comm communicator, const Com
   });
   if (line_.restart) restart(*line_.restart);
   open_metrics();
-  if (is_root()) print_header(settings_.run.name, restart_text());
+  if (is_root()) print_header(settings_.run.name, restart_text(), pipeline_->front().transport().path());
 }
 
 template <class T>
@@ -87,11 +87,14 @@ void Trainer<T>::open_metrics() {
         layout.boundaries.push_back(
             {.after_layer = span.last_layer - 1, .diagnostics = diagnostics_columns(codec_)});
     }
-    const MetricsAttributes attributes = {
-        {"deck", deck_.effective()}, {"deck_as_given", deck_.as_given()},
-        {"git_hash", git_hash()},    {"kokkos", kokkos_summary()},
-        {"mpi", mpi_summary()},      {"ranks", std::int64_t{settings_.pipeline.ranks()}},
-        {"command_line", line_.text}};
+    const MetricsAttributes attributes = {{"deck", deck_.effective()},
+                                          {"deck_as_given", deck_.as_given()},
+                                          {"git_hash", git_hash()},
+                                          {"kokkos", kokkos_summary()},
+                                          {"mpi", mpi_summary()},
+                                          {"messages", pipeline_->front().transport().path()},
+                                          {"ranks", std::int64_t{settings_.pipeline.ranks()}},
+                                          {"command_line", line_.text}};
     metrics_.emplace(restarted_from_ ? MetricsFile::resume(*restarted_from_ / "metrics.h5", metrics_path(),
                                                            step_, attributes, layout)
                                      : MetricsFile::create(metrics_path(), attributes, layout));

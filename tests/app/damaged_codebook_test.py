@@ -11,7 +11,8 @@ NUMERICAL = 5
 RANK, ROUNDS, INTERVAL = 8, 2, 3
 CODEC = dict(codec__name="mapl", codec__rank=RANK, codec__projector_interval=100, codec__rvq__groups=2,
              codec__rvq__rounds=ROUNDS, codec__rvq__codewords=12, codec__rvq__checksum_interval=INTERVAL,
-             run__steps=8, training__validation_interval=0)
+             run__steps=8, training__validation_interval=0,
+             network__gpu_aware="off")  # the test at start sends too
 CHECKSUM = 8  # bytes in front of the codewords of the first message
 
 

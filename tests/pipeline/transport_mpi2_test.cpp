@@ -20,7 +20,8 @@ using test::holds;
 
 class Mpi : public ::testing::Test {
  protected:
-  explicit Mpi(bool staged = !host_accessible) : transport_(exec_, MPI_COMM_WORLD, 1, {}, staged) {}
+  explicit Mpi(bool staged = !host_accessible)
+      : transport_(exec_, MPI_COMM_WORLD, 1, {}, MessagePath{.staged = staged}) {}
 
   void finish(Transport& transport, int request) {
     while (!transport.done(request)) transport.wait();

@@ -9,8 +9,8 @@
 
 namespace strait::app {
 
-/// The program, the run, and what --restart came to (empty without it).
-void print_header(const std::string& run, const std::string& restart);
+/// The program, the run, what --restart came to (empty without it), and what messages pass through.
+void print_header(const std::string& run, const std::string& restart, const std::string& path);
 
 /// After `done` of `steps` updates; `seconds_left` is a guess.
 void print_step(const StepRecord& step, std::int64_t done, std::int64_t steps, double seconds_left);

@@ -14,8 +14,8 @@
 
 namespace strait::pipeline {
 
-/// Over MPI, on the links that `network` says. Collective. Refuses to emulate links between nodes:
-/// Error(ExitCode::environment).
+/// Over MPI, on the path and the links that `network` says. Collective. Refuses to emulate links between
+/// nodes, and a path that does not work: Error(ExitCode::environment), on all ranks.
 std::unique_ptr<Transport> connect(const ExecutionSpace& exec, MPI_Comm communicator, int boundaries,
                                    const Placement& placement, const NetworkConfig& network,
                                    WaitHook hook = {});

@@ -6,8 +6,12 @@
 
 namespace strait::pipeline {
 
-/// Links that are slower than those that are there.
+/// Whether MPI is given device memory: automatic where a test at start passes; on: the test must pass.
+enum class GpuAware { automatic, on, off };
+
+/// How messages reach MPI, and links that are slower than those that are there.
 struct NetworkConfig {
+  GpuAware gpu_aware = GpuAware::automatic;
   double bandwidth = 0.0;  ///< bit/s, one way; 0: the links as they are
   double latency = 0.0;    ///< seconds of an empty message, one way
   bool duplex = true;      ///< both ways at once at full bandwidth; otherwise they share it

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace strait::pipeline {
@@ -76,6 +77,9 @@ class Transport {
 
   /// Waits until a request or a gather completes. The one wait of the program.
   virtual void wait() = 0;
+
+  /// What messages pass through, for people.
+  virtual std::string path() const = 0;
 
   /// Counts since the last call.
   SentBytes take_sent();

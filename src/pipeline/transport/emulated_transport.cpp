@@ -45,6 +45,7 @@ class EmulatedTransport : public Transport {
   }
 
   void progress() override { inner_->progress(); }
+  std::string path() const override { return inner_->path(); }
 
   /// Until something comes to its time that had not when this was called last.
   void wait() override {
@@ -136,7 +137,8 @@ class EmulatedTransport : public Transport {
 
 std::unique_ptr<Transport> connect(const ExecutionSpace& exec, MPI_Comm communicator, int boundaries,
                                    const Placement& placement, const NetworkConfig& network, WaitHook hook) {
-  auto transport = std::make_unique<MpiTransport>(exec, communicator, boundaries, hook);
+  auto transport = std::make_unique<MpiTransport>(exec, communicator, boundaries, hook,
+                                                  choose_message_path(exec, communicator, network.gpu_aware));
   if (!network.emulated()) return transport;
   auto links = std::make_unique<EmulatedLinks>(communicator, placement, network);
   return std::make_unique<EmulatedTransport>(std::move(transport), boundaries, std::move(links),

@@ -115,6 +115,7 @@ class LoopbackTransport : public Transport {
   int start_gather(std::span<const double> record) override { return hub_->start_gather(rank(), record); }
   bool gather_done(int gather, std::vector<double>& all) override { return hub_->gather_done(gather, all); }
   void progress() override {}
+  std::string path() const override { return "within one process"; }
   void wait() override { ensure(false, "virtual ranks all wait for each other"); }
 
  protected:

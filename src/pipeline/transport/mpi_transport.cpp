@@ -79,13 +79,13 @@ bool is_oversubscribed(MPI_Comm communicator) {
 }  // namespace
 
 MpiTransport::MpiTransport(const ExecutionSpace& exec, MPI_Comm communicator, int boundaries, WaitHook hook,
-                           bool staged)
+                           MessagePath path)
     : Transport(rank_of(communicator), size_of(communicator), boundaries),
       exec_(exec),
       exec_copying_(overlapping_instance(exec)),
       hook_(std::move(hook)),
       oversubscribed_(is_oversubscribed(communicator)),
-      staged_(staged) {
+      path_(std::move(path)) {
   MPI_Comm_dup(communicator, &communicator_);
   int* largest_tag = nullptr;
   int found = 0;
@@ -102,8 +102,9 @@ MpiTransport::MpiTransport(const ExecutionSpace& exec, MPI_Comm communicator, in
 MpiTransport::~MpiTransport() { MPI_Comm_free(&communicator_); }
 
 int MpiTransport::unused_request() {
-  const auto found = std::find_if(descriptions_.begin(), descriptions_.end(), [](const auto& entry) {
-    return entry->state == Request::State::unused && entry->copied.passed();
+  idle_ = false;
+  const auto found = std::find_if(descriptions_.begin(), descriptions_.end(), [this](const auto& entry) {
+    return entry->state == Request::State::unused && passed(entry->copied);
   });
   if (found != descriptions_.end()) return static_cast<int>(found - descriptions_.begin());
   descriptions_.push_back(std::make_unique<Request>());
@@ -128,7 +129,7 @@ void MpiTransport::post(int index) {
 
 /// The same, of the requests whose buffers the device is done with; in their order, by which MPI matches.
 void MpiTransport::post_held() {
-  while (!held_.empty() && descriptions_[held_.front()]->given.passed()) {
+  while (!held_.empty() && passed(descriptions_[held_.front()]->given)) {
     post(held_.front());
     held_.pop_front();
   }
@@ -138,15 +139,15 @@ int MpiTransport::start_send(const Envelope& envelope, const codec::Message& mes
   const int index = unused_request();
   Request& request = *descriptions_[index];
   request.target = nullptr;
-  request.data = staged_ ? request.stage(message.size) : message.bytes.data();
+  request.data = path_.staged ? request.stage(message.size) : message.bytes.data();
   request.bytes = static_cast<int>(message.size);
   request.peer = envelope.peer;
   request.tag = tag(envelope);
-  request.given.record(exec_);
-  if (staged_) {
+  record(request.given, exec_);
+  if (path_.staged) {
     request.given.hold(exec_copying_);
     Kokkos::deep_copy(exec_copying_, request.staged(message.size), part(message, message.size));
-    request.given.record(exec_copying_);
+    record(request.given, exec_copying_);
   }
   request.state = Request::State::held;
   held_.push_back(index);
@@ -159,12 +160,12 @@ int MpiTransport::start_receive(const Envelope& envelope, codec::Message& messag
   Request& request = *descriptions_[index];
   const auto capacity = static_cast<std::int64_t>(message.bytes.extent(0));
   request.target = &message;
-  request.data = staged_ ? request.stage(capacity) : message.bytes.data();
+  request.data = path_.staged ? request.stage(capacity) : message.bytes.data();
   request.bytes = static_cast<int>(capacity);
   request.peer = envelope.peer;
   request.tag = tag(envelope);
-  request.given.record(exec_);
-  if (staged_) {
+  record(request.given, exec_);
+  if (path_.staged) {
     post(index);  // the copy to the device waits instead
     return index;
   }
@@ -213,16 +214,17 @@ int MpiTransport::test() {
   MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &count, completed_.data(),
                statuses_.data());
   if (count == MPI_UNDEFINED) return count;  // nothing is under way
+  if (count > 0) idle_ = false;
   for (int i = 0; i < count; ++i) {
     Request& request = *descriptions_[completed_[i]];
     if (request.target) {
       int bytes = 0;
       MPI_Get_count(&statuses_[i], MPI_BYTE, &bytes);
       request.size = bytes;
-      if (staged_) {
+      if (path_.staged) {
         request.given.hold(exec_copying_);
         Kokkos::deep_copy(exec_copying_, part(*request.target, bytes), request.staged(bytes));
-        request.copied.record(exec_copying_);
+        record(request.copied, exec_copying_);
       }
     }
     request.state = Request::State::complete;
@@ -238,13 +240,17 @@ void MpiTransport::wait() {
   const Stopwatch waited;
   double next_call = seconds_between_calls;
   auto pause = 1us;
-  given_.record(exec_);
-  const bool computing = !given_.passed();
+  record(given_, exec_);
+  // A new point takes a moment to pass on an idle device too: to end for it again and again would be to spin.
+  const bool computing = !idle_ && !passed(given_);
   while (true) {
     const int count = test();
-    if (computing && given_.passed()) return;
-    ensure(count != MPI_UNDEFINED || computing || !held_.empty(), "a wait has something to wait for");
     if (count > 0) return;
+    if (computing && passed(given_)) {
+      idle_ = true;
+      return;
+    }
+    ensure(count != MPI_UNDEFINED || computing || !held_.empty(), "a wait has something to wait for");
     if (oversubscribed_) {
       std::this_thread::sleep_for(pause);
       pause = std::min<std::chrono::microseconds>(2 * pause, 100us);
