@@ -46,9 +46,9 @@ Vector<float> widened(const ExecutionSpace& exec, const Vector<T>& x) {
 }
 
 /// Each entry of `found` is that of `wanted` to half a unit in its last place, and to what sums of float in
-/// another order may differ by: 1e-6 of the largest entry.
+/// another order may differ by: `order` of the largest entry.
 inline void expect_rounded(const ExecutionSpace& exec, const Matrix<bfloat16>& found,
-                           const Matrix<float>& wanted) {
+                           const Matrix<float>& wanted, double order = 1e-6) {
   const auto a = to_host(exec, found);
   const auto b = to_host(exec, wanted);
   double largest = 0.0;
@@ -59,7 +59,7 @@ inline void expect_rounded(const ExecutionSpace& exec, const Matrix<bfloat16>& f
     for (std::size_t j = 0; j < b.extent(1); ++j) {
       const double value = b(i, j);
       const double unit = value == 0.0 ? 0.0 : std::ldexp(1.0, std::ilogb(value) - 7);
-      ASSERT_LE(std::abs(double(float(a(i, j))) - value), 0.5 * unit + 1e-6 * largest)
+      ASSERT_LE(std::abs(double(float(a(i, j))) - value), 0.5 * unit + order * largest)
           << "entry " << i << ", " << j << " of " << value;
     }
   }
