@@ -17,10 +17,7 @@ using codec::QuantisedOptions;
 using codec::Wire;
 using pipeline::Pipeline;
 
-const ExecutionSpace& exec() {
-  static const ExecutionSpace instance;
-  return instance;
-}
+ExecutionSpace exec() { return {}; }
 
 template <class T>
 Trajectory trained(const codec::Codec<T>& codec, int steps, const PipelineCase& c = {.stages = 3}) {
@@ -104,9 +101,13 @@ void expect_plain_run(int bits, Wire wire) {
   const QuantisedOptions options{.bits = bits, .group_size = 12, .wire = wire};
   const Trajectory found = trained<T>(codec::QuantisedCodec<T>(options), 5);
   const Trajectory wanted = trained<T>(PlainCodec<T>(options), 5);
-  EXPECT_EQ(found.losses, wanted.losses);
-  EXPECT_EQ(found.norms, wanted.norms);
-  EXPECT_EQ(found.evaluation, wanted.evaluation);
+  // The last bit of a mean, which two bits are scaled by, depends on the order of its sum.
+  const double order = bits == 2 ? 1e-9 : 0.0;
+  for (std::size_t step = 0; step < wanted.losses.size(); ++step) {
+    EXPECT_NEAR(found.losses[step], wanted.losses[step], order * wanted.losses[step]) << step;
+    EXPECT_NEAR(found.norms[step], wanted.norms[step], order * wanted.norms[step]) << step;
+  }
+  EXPECT_NEAR(found.evaluation, wanted.evaluation, order * wanted.evaluation);
 }
 
 TEST(IntegersInAPipeline, GiveTheRunOfPlainLoops) {
