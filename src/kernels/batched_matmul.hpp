@@ -36,7 +36,7 @@ void batched_matmul(const ExecutionSpace& exec, int items, const MatrixBatch<C>&
                     const MatrixBatch<const T>& a, const MatrixBatch<const T>& b,
                     const MatmulOptions& options) {
 #ifdef KOKKOS_ENABLE_CUDA
-  batched_gemm<C, T>(exec, items, c, a, b, options);
+  multiply_batch<C, T>(exec, items, c, a, b, options);
 #else
   static_assert(host_accessible, "on devices but CUDA nobody multiplies batches yet");
   if constexpr (std::is_floating_point_v<T>) {

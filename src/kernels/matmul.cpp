@@ -8,7 +8,9 @@
 #include "host_product.hpp"
 #include "rows.hpp"
 
+#ifndef KOKKOS_ENABLE_CUDA
 #include <KokkosBlas3_gemm.hpp>
+#endif
 
 #include <algorithm>
 
@@ -16,7 +18,7 @@ namespace strait::kernels {
 
 namespace {
 
-/// One work item per entry of c: for shapes that KokkosBlas does not handle.
+/// One work item per entry of c: for shapes that the libraries do not handle.
 template <class C, class T>
 void matmul_by_entry(const ExecutionSpace& exec, const Matrix<C>& c, const ConstMatrix<T>& a,
                      const ConstMatrix<T>& b, MatmulOptions options, std::int64_t k) {
@@ -36,6 +38,8 @@ void matmul_by_entry(const ExecutionSpace& exec, const Matrix<C>& c, const Const
         c(i, j) = static_cast<C>(beta == Sum(0) ? alpha * sum : alpha * sum + beta * c(i, j));
       });
 }
+
+#ifndef KOKKOS_ENABLE_CUDA
 
 /// KokkosBlas::gemm on `exec`, or c divided among the threads of a host; Kokkos Kernels before 3.6 knows only
 /// the default instance.
@@ -59,8 +63,6 @@ void gemm(const Exec& exec, const Matrix<T>& c, const ConstMatrix<T>& a, const C
     KokkosBlas::gemm(op_a, op_b, alpha, a, b, beta, c);
   }
 }
-
-#ifndef KOKKOS_ENABLE_CUDA
 
 constexpr std::int64_t narrowest_panel = 256, widest_panel = 2048;
 
@@ -132,6 +134,16 @@ void gemm_of_bfloat16(const ExecutionSpace& exec, const Matrix<C>& c, const Cons
   }
 }
 
+template <class C, class T>
+void multiply(const ExecutionSpace& exec, const Matrix<C>& c, const ConstMatrix<T>& a,
+              const ConstMatrix<T>& b, MatmulOptions options, std::int64_t k) {
+  if constexpr (is_narrow<T>) {
+    gemm_of_bfloat16<C>(exec, c, a, b, options, k);
+  } else {
+    gemm<ExecutionSpace, T>(exec, c, a, b, options);
+  }
+}
+
 #endif
 
 }  // namespace
@@ -149,10 +161,8 @@ void matmul(const ExecutionSpace& exec, const Matrix<C>& c, ConstMatrix<T> a, Co
   // Kokkos Kernels 3.4 does nothing for k = 0, and 4.x takes one column for a contiguous vector.
   if (k == 0 || c.extent(1) == 1) {
     matmul_by_entry<C, T>(exec, c, a, b, options, k);
-  } else if constexpr (is_narrow<T>) {
-    gemm_of_bfloat16<C>(exec, c, a, b, options, k);
   } else {
-    gemm<ExecutionSpace, T>(exec, c, a, b, options);
+    multiply<C, T>(exec, c, a, b, options, k);
   }
 }
 

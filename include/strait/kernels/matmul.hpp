@@ -1,7 +1,7 @@
 #pragma once
-// Matrix multiplication: the one facade over KokkosBlas, and for bfloat16 on CUDA over cuBLAS. Products of
-// bfloat16 numbers are added up in float: by tensor cores on CUDA, on hosts by BLAS on panels that are
-// widened to float.
+// Matrix multiplication: the one facade over KokkosBlas on hosts and cuBLAS on CUDA. Products of bfloat16
+// numbers are added up in float: by tensor cores on CUDA, on hosts by BLAS on panels that are widened to
+// float.
 
 #include "strait/core/bits16.hpp"
 #include "strait/core/tensor.hpp"
