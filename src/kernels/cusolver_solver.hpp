@@ -61,6 +61,14 @@ struct Routines<double> {
   static constexpr auto syevd = cusolverDnDsyevd;
 };
 
+template <class T>
+void set_identity(const ExecutionSpace& exec, const Matrix<T>& q) {
+  const auto order = static_cast<std::int64_t>(q.extent(0));
+  Kokkos::parallel_for(
+      "strait::decomposition::identity", RangePolicy(exec, 0, order * order),
+      KOKKOS_LAMBDA(std::int64_t entry) { q.data()[entry] = entry % (order + 1) == 0 ? T(1) : T(0); });
+}
+
 }  // namespace cusolver
 
 template <class T>
@@ -74,8 +82,9 @@ class CusolverSolver {
         info_("strait::decomposition::info", 1) {}
 
   static std::int64_t bytes_needed(std::int64_t largest) {
-    return (work_size(largest) + largest) * static_cast<std::int64_t>(sizeof(T)) +
-           static_cast<std::int64_t>(sizeof(int));
+    constexpr std::int64_t word = 8;  // Kokkos allocates whole ones
+    const auto whole = [](std::int64_t bytes) { return (bytes + word - 1) / word * word; };
+    return whole(work_size(largest) * sizeof(T)) + whole(largest * sizeof(T)) + whole(sizeof(int));
   }
 
   /// Rows of a <- eigenvectors, those of small eigenvalues first; false where cuSOLVER finds none. Waits.
@@ -97,6 +106,7 @@ class CusolverSolver {
 
   /// Rows of q <- Q^T of its first `count` rows' Q R.
   void orthonormal_basis(const ExecutionSpace& exec, const Matrix<T>& q, std::int64_t count) const {
+    if (count == 0) return cusolver::set_identity(exec, q);  // cuSOLVER need not take no columns
     const int n = static_cast<int>(q.extent(0)), k = static_cast<int>(count);
     const int size = static_cast<int>(work_.extent(0));
     const auto handle = handle_.on(exec);
