@@ -15,11 +15,12 @@ void add(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<T> x) {
   ensure(y.extent(0) == x.extent(0) && y.extent(1) == x.extent(1), "add: extents do not match");
   const auto width = static_cast<std::int64_t>(y.extent(1));
   if (width == 0) return;
-  for_each_row(
-      "strait::elementwise::add", exec, y.extent(0), KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
-        T* const y_row = &y(i, 0);
-        const T* const x_row = &x(i, 0);
-        row_for(row, width, [&](std::int64_t j) { y_row[j] = static_cast<T>(y_row[j] + x_row[j]); });
+  for_each_part_of_row(
+      "strait::elementwise::add", exec, y.extent(0), width,
+      KOKKOS_LAMBDA(const Row& row, std::int64_t i, std::int64_t first, std::int64_t count) {
+        T* const y_row = &y(i, first);
+        const T* const x_row = &x(i, first);
+        row_for(row, count, [&](std::int64_t j) { y_row[j] = static_cast<T>(y_row[j] + x_row[j]); });
       });
 }
 
@@ -28,11 +29,12 @@ void copy(const ExecutionSpace& exec, const Matrix<T>& y, ConstMatrix<From> x) {
   ensure(y.extent(0) == x.extent(0) && y.extent(1) == x.extent(1), "copy: extents do not match");
   const auto width = static_cast<std::int64_t>(y.extent(1));
   if (width == 0) return;
-  for_each_row(
-      "strait::elementwise::copy", exec, y.extent(0), KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
-        T* const y_row = &y(i, 0);
-        const From* const x_row = &x(i, 0);
-        row_for(row, width, [&](std::int64_t j) { y_row[j] = static_cast<T>(x_row[j]); });
+  for_each_part_of_row(
+      "strait::elementwise::copy", exec, y.extent(0), width,
+      KOKKOS_LAMBDA(const Row& row, std::int64_t i, std::int64_t first, std::int64_t count) {
+        T* const y_row = &y(i, first);
+        const From* const x_row = &x(i, first);
+        row_for(row, count, [&](std::int64_t j) { y_row[j] = static_cast<T>(x_row[j]); });
       });
 }
 
@@ -45,12 +47,13 @@ void combine(const ExecutionSpace& exec, const Matrix<T>& z, double alpha, Const
   const auto width = static_cast<std::int64_t>(z.extent(1));
   if (width == 0) return;
   const T a = static_cast<T>(alpha), b = static_cast<T>(beta);
-  for_each_row(
-      "strait::elementwise::combine", exec, z.extent(0), KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
-        T* const z_row = &z(i, 0);
-        const T* const x_row = &x(i, 0);
-        const T* const y_row = &y(i, 0);
-        row_for(row, width, [&](std::int64_t j) { z_row[j] = a * x_row[j] + b * y_row[j]; });
+  for_each_part_of_row(
+      "strait::elementwise::combine", exec, z.extent(0), width,
+      KOKKOS_LAMBDA(const Row& row, std::int64_t i, std::int64_t first, std::int64_t count) {
+        T* const z_row = &z(i, first);
+        const T* const x_row = &x(i, first);
+        const T* const y_row = &y(i, first);
+        row_for(row, count, [&](std::int64_t j) { z_row[j] = a * x_row[j] + b * y_row[j]; });
       });
 }
 

@@ -20,34 +20,34 @@ KOKKOS_INLINE_FUNCTION Compute<T> normalise_row(const Row& row, T* y, const T* x
   return scale;
 }
 
-/// Sums dy * x * rstd over one block of tokens into one row of `partial`. Blocks are fixed, so that the
-/// result does not depend on the threads.
+/// Sums dy * x * rstd over one block of tokens into columns of one row of `partial`. Blocks are fixed, so
+/// that the result does not depend on the threads.
 template <class T>
 struct GainGradientOfBlock {
   using C = Compute<T>;
-  static constexpr std::int64_t block = 128;
+  static constexpr std::int64_t block = host_accessible ? 128 : 64;  // more of them to fill a device
   Matrix<C> partial;
   ConstMatrix<T> dy, x;
   ConstVector<C> rstd;
 
-  KOKKOS_FUNCTION void operator()(const Row& row, std::int64_t index) const {
-    const auto hidden = static_cast<std::int64_t>(x.extent(1));
+  KOKKOS_FUNCTION void operator()(const Row& row, std::int64_t index, std::int64_t first,
+                                  std::int64_t count) const {
     const auto tokens = static_cast<std::int64_t>(x.extent(0));
     const std::int64_t begin = index * block;
     const std::int64_t end = begin + block < tokens ? begin + block : tokens;
-    C* const sum = &partial(index, 0);
+    C* const sum = &partial(index, first);
     if constexpr (host_accessible) {
-      row_for(row, hidden, [&](std::int64_t j) { sum[j] = 0; });
+      row_for(row, count, [&](std::int64_t j) { sum[j] = 0; });
       for (std::int64_t i = begin; i < end; ++i) {
-        const T* const dy_row = &dy(i, 0);
-        const T* const x_row = &x(i, 0);
+        const T* const dy_row = &dy(i, first);
+        const T* const x_row = &x(i, first);
         const C scale = rstd(i);
-        row_for(row, hidden, [&](std::int64_t j) { sum[j] += dy_row[j] * x_row[j] * scale; });
+        row_for(row, count, [&](std::int64_t j) { sum[j] += dy_row[j] * x_row[j] * scale; });
       }
     } else {
-      row_for(row, hidden, [&](std::int64_t j) {
+      row_for(row, count, [&](std::int64_t j) {
         C s = 0;
-        for (std::int64_t i = begin; i < end; ++i) s += dy(i, j) * x(i, j) * rstd(i);
+        for (std::int64_t i = begin; i < end; ++i) s += dy(i, first + j) * x(i, first + j) * rstd(i);
         sum[j] = s;
       });
     }
@@ -164,8 +164,8 @@ void rms_norm_backward_weight(const ExecutionSpace& exec, const Vector<Compute<T
   using C = Compute<T>;
   const Workspace<C> sums("strait::rms_norm::partial_gain_gradient", blocks, hidden);
   const Matrix<C> partial = sums.view;
-  for_each_row("strait::rms_norm::backward_weight", exec, blocks,
-               GainGradientOfBlock<T>{partial, dy, x, rstd});
+  for_each_part_of_row<128>("strait::rms_norm::backward_weight", exec, blocks, hidden,
+                            GainGradientOfBlock<T>{partial, dy, x, rstd});
   Kokkos::parallel_for(
       "strait::rms_norm::sum_gain_gradient", RangePolicy(exec, 0, hidden), KOKKOS_LAMBDA(std::int64_t j) {
         C sum = 0;

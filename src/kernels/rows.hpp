@@ -50,6 +50,21 @@ struct DeviceRows {
   }
 };
 
+template <std::int64_t part, class Body>
+struct Parts {
+  Body body;
+  std::int64_t width;
+  KOKKOS_FUNCTION std::int64_t count() const { return host_accessible ? 1 : (width + part - 1) / part; }
+  KOKKOS_FUNCTION void operator()(const Row& row, std::int64_t item) const {
+    if constexpr (host_accessible) {
+      body(row, item, std::int64_t{0}, width);
+    } else {
+      const std::int64_t first = item % count() * part;
+      body(row, item / count(), first, width - first < part ? width - first : part);
+    }
+  }
+};
+
 }  // namespace detail
 
 /// Calls body(Row, row) for each row in [0, rows), in parallel.
@@ -62,6 +77,16 @@ void for_each_row(const std::string& label, const ExecutionSpace& exec, std::int
     Kokkos::parallel_for(label, TeamPolicy(exec, static_cast<int>(rows), team_size),
                          detail::DeviceRows<Body>{body});
   }
+}
+
+/// Calls body(Row, row, first, count) for each row in [0, rows), in parallel, with entries [first, first +
+/// count) of its `width`: all at once on hosts, `part` at a time on devices, so that a few long rows fill
+/// them.
+template <std::int64_t part = 2048, class Body>
+void for_each_part_of_row(const std::string& label, const ExecutionSpace& exec, std::int64_t rows,
+                          std::int64_t width, const Body& body) {
+  const detail::Parts<part, Body> parts{body, width};
+  for_each_row(label, exec, rows * parts.count(), parts);
 }
 
 /// f(j) for each j in [0, count); the calls may run in any order and at once.
