@@ -10,7 +10,7 @@ namespace strait::app {
 
 template <class T>
 double matmul_rate(const ExecutionSpace& exec) {
-  constexpr std::int64_t n = 512;
+  constexpr std::int64_t n = host_accessible ? 512 : 8192;  // launches are nothing beside it
   constexpr int repetitions = 8;
   const Matrix<T> a("strait::app::report_a", n, n), b("strait::app::report_b", n, n),
       c("strait::app::report_c", n, n);

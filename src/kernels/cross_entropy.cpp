@@ -14,11 +14,11 @@ namespace strait::kernels {
 namespace {
 
 /// Tokens of a chunk: every chunk reads head and reads and writes dhead once, which a product over enough
-/// tokens hides; more logits than that only cost memory.
+/// tokens hides; more logits than that only cost memory. A device multiplies faster than it reads.
 std::int64_t choose_chunk(std::int64_t tokens, std::int64_t vocab, const CrossEntropyOptions& options) {
-  constexpr std::int64_t logits = 1 << 22;
+  constexpr std::int64_t logits = host_accessible ? 1 << 22 : 1 << 28, most = host_accessible ? 1024 : 4096;
   const std::int64_t chunk =
-      options.chunk_tokens > 0 ? options.chunk_tokens : std::clamp<std::int64_t>(logits / vocab, 256, 1024);
+      options.chunk_tokens > 0 ? options.chunk_tokens : std::clamp<std::int64_t>(logits / vocab, 256, most);
   return std::min(chunk, tokens);
 }
 

@@ -47,11 +47,11 @@ void add_polynomial(const ExecutionSpace& exec, const Matrix<T>& p, ConstMatrix<
       });
 }
 
-/// c = alpha x^T x of a tall x, alpha x x^T of a wide one, at little more than half the operations: strips
-/// right of the diagonal, then their mirror image.
+/// c = alpha x^T x of a tall x, alpha x x^T of a wide one. On hosts at little more than half the operations,
+/// strips right of the diagonal, then their mirror image; devices want few products, large ones.
 template <class T>
 void gram(const ExecutionSpace& exec, const Matrix<T>& c, ConstMatrix<T> x, bool tall, double alpha) {
-  constexpr std::int64_t strips = 8, narrowest = 64;
+  constexpr std::int64_t strips = host_accessible ? 8 : 1, narrowest = 64;
   const auto order = static_cast<std::int64_t>(c.extent(0));
   const std::int64_t width = std::max((order + strips - 1) / strips, narrowest);
   for (std::int64_t begin = 0; begin < order; begin += width) {

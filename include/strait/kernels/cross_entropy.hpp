@@ -8,7 +8,7 @@ namespace strait::kernels {
 
 struct CrossEntropyOptions {
   double gradient_scale = 1.0;  ///< factor on every gradient, usually 1 / tokens of the step
-  int chunk_tokens = 0;         ///< 0: 256 to 1024, fewer for a larger vocabulary
+  int chunk_tokens = 0;  ///< 0: 256 to 1024 on hosts, to 4096 on devices, fewer for a larger vocabulary
 };
 
 /// Sum over tokens of the cross-entropy in nats of softmax(x [tokens, hidden] head [vocab, hidden]^T) against
