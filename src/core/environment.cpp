@@ -2,6 +2,8 @@
 
 #include "strait/core/kokkos.hpp"
 
+#include "cuda_check.hpp"
+
 #include <dlfcn.h>
 #include <mpi.h>
 
@@ -9,6 +11,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -42,6 +45,32 @@ void initialize_kokkos(int& argc, char** argv) {
   argc = static_cast<int>(own - argv);
 }
 
+/// Why nothing can be computed here; empty where it can.
+std::string missing_device() {
+#ifdef KOKKOS_ENABLE_CUDA
+  int devices = 0;
+  const cudaError_t state = cudaGetDeviceCount(&devices);
+  return state == cudaSuccess ? "" : cudaGetErrorString(state);
+#else
+  return "";
+#endif
+}
+
+/// Kokkos would abort with a traceback. Here all ranks leave, and the lowest that lacks a device says so.
+void require_device(int rank, int size) {
+  const std::string missing = missing_device();
+  const int mine = missing.empty() ? size : rank;
+  int first = size;
+  MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
+  if (first == size) return;
+  if (rank == first) {
+    std::fprintf(stderr, "strait: this build computes on GPUs, and rank %d has none: %s\n", rank,
+                 missing.c_str());
+  }
+  MPI_Finalize();
+  std::exit(static_cast<int>(ExitCode::environment));
+}
+
 }  // namespace
 
 Environment::Environment(int& argc, char** argv) {
@@ -49,6 +78,7 @@ Environment::Environment(int& argc, char** argv) {
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
   MPI_Comm_size(MPI_COMM_WORLD, &size_);
+  require_device(rank_, size_);
   initialize_kokkos(argc, argv);
   use_one_blas_thread();
 }

@@ -214,6 +214,16 @@ class EveryRank(StraitTestCase):
         self.assertEqual(self.codes(*self.sets(run__steps=1000000, run__time_limit=0.5)), [STOPPED] * 2)
 
 
+@unittest.skipUnless(os.environ["STRAIT_BACKEND"] == "CUDA", "computes on hosts")
+class MissingDevice(StraitTestCase):
+    """CUDA_VISIBLE_DEVICES hides what GPUs there are."""
+    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+
+    def test_one_line_and_no_traceback(self):
+        for ranks in (1, 2):
+            self.refuse(ENVIRONMENT, ["rank 0", "GPU", "CUDA"], ranks=ranks, env=self.hidden)
+
+
 @unittest.skipUnless(os.geteuid() == 0, "mounting a small tmpfs needs root")
 class FullDisk(StraitTestCase):
     def small_disk(self, size):

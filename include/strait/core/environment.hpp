@@ -8,7 +8,9 @@
 namespace strait {
 
 /// Starts MPI, Kokkos and a BLAS of one thread, and ends them in reverse order. One per process, first in
-/// main; every tensor must be gone before it. Flags of MPI and Kokkos are removed from the arguments.
+/// main; every tensor must be gone before it. Flags of MPI and Kokkos are removed from the arguments. Where a
+/// rank lacks the device that this build computes on, every process ends with ExitCode::environment and one
+/// line from one rank.
 class Environment {
  public:
   Environment(int& argc, char** argv);
