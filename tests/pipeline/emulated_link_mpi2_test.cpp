@@ -78,7 +78,10 @@ void expect_steps(const PipelineCase& c, const NetworkConfig& network, double bu
     least = std::min(least, train(c, network).seconds);
   }
   EXPECT_GE(least, steps * busy);
-  EXPECT_LE(least, 1.5 * steps * busy);
+  // Launching kernels as small as these takes a device about as long.
+  if (host_accessible) {
+    EXPECT_LE(least, 1.5 * steps * busy);
+  }
 }
 
 TEST(EmulatedLink, MessagesTakeTheirTime) {

@@ -155,7 +155,10 @@ TEST(Executor, TimesAreOfWhatEachRankDid) {
   for (const auto& rank : ranks) {
     EXPECT_GT(rank.seconds_compute, 0.0);
     EXPECT_GT(rank.seconds_communication, 0.0);
-    EXPECT_GT(rank.seconds_wait, 0.0);
+    // On a device the virtual ranks' work is one queue, in which there need not be a gap.
+    if (host_accessible) {
+      EXPECT_GT(rank.seconds_wait, 0.0);
+    }
   }
   EXPECT_GT(ranks[0].seconds_input, 0.0);
   EXPECT_EQ(ranks[1].seconds_input, 0.0);

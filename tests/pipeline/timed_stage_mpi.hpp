@@ -22,6 +22,7 @@ class IdleShare : public testing::Test {
   static constexpr int chunks = 2;
 
   void SetUp() override {
+    if (!host_accessible) GTEST_SKIP() << "processes take turns at a device, in shares of its own time";
     share_one_processor();
     const TemporaryDirectory directory;
     const std::string path = directory.file("profile.h5");

@@ -45,6 +45,8 @@ def compile_command(commands, header):
 class Headers(unittest.TestCase):
     def test_each_compiles_alone(self):
         commands = json.loads((BUILD / "compile_commands.json").read_text())
+        if "nvcc_wrapper" in commands[0]["command"]:
+            self.skipTest("nvcc takes no source from standard input; a build for hosts has the same headers")
         done = proven([pathlib.Path(c["file"]) for c in commands])
         rest = [header.resolve() for header in headers() if header.resolve() not in done]
         self.assertGreater(len(done), 40)
