@@ -24,9 +24,9 @@ quickstart: deps build
 	$(PYTHON) docs/analysis/plot_run.py output/quickstart/metrics.h5 --output output/quickstart/run.png
 	@echo "Output: output/quickstart   plot: output/quickstart/run.png"
 
-# The whole suite, the format check among it; our own warnings are errors.
+# The whole suite, the format check among it; our own warnings are errors. The benchmarks are built and run once.
 check: deps
-	cmake --preset release -DSTRAIT_WERROR=ON
+	cmake --preset release -DSTRAIT_WERROR=ON -DSTRAIT_BENCHMARKS=ON
 	cmake --build --preset release --parallel $(JOBS)
 	ctest --preset release
 

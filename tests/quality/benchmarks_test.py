@@ -1,12 +1,28 @@
 """Every kernel has a benchmark: the headers of include/strait/kernels are included, and every function that takes an
-execution space instance first (which is what makes it a kernel) is called, in perf/*_benchmark.cpp."""
+execution space instance first (which is what makes it a kernel) is called, in perf/*_benchmark.cpp. And where they are
+built, as `make check` does, they run."""
 
+import json
 import os
 import pathlib
 import re
+import subprocess
+import tempfile
 import unittest
 
 ROOT = pathlib.Path(os.environ.get("STRAIT_SOURCE_DIR", pathlib.Path(__file__).parents[2]))
+PROGRAM = pathlib.Path(os.environ.get("STRAIT_BINARY_DIR", ROOT / "build/release")) / "perf/strait_benchmark"
+DECK = """[model]
+layers = 4
+hidden = 128
+heads = 2
+ffn_hidden = 192
+vocab = 257
+context = 128
+[training]
+sequences_per_step = 4
+micro_batch = 2
+"""
 KERNEL = re.compile(r"\b(\w+)\(const ExecutionSpace& exec\b")
 COMMENT = re.compile(r"//[^\n]*")
 
@@ -37,6 +53,18 @@ class Benchmarks(unittest.TestCase):
         self.assertGreater(len(kernels), 40)
         benchmarks = "".join(path.read_text() for path in sorted((ROOT / "perf").glob("*_benchmark.cpp")))
         self.assertEqual(missing(headers, benchmarks), [])
+
+    @unittest.skipUnless(PROGRAM.exists(), "built without STRAIT_BENCHMARKS")
+    def test_they_run(self):
+        with tempfile.TemporaryDirectory() as folder:
+            deck = pathlib.Path(folder) / "little.toml"
+            deck.write_text(DECK)
+            once = ["--benchmark_filter=/little", "--benchmark_min_time=0", "--benchmark_format=json"]
+            run = subprocess.run([PROGRAM, f"--decks={deck}", *once], capture_output=True, text=True)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        results = json.loads(run.stdout)["benchmarks"]
+        self.assertGreater(len(results), 100)
+        self.assertEqual([result["name"] for result in results if result.get("error_occurred")], [])
 
 
 if __name__ == "__main__":
