@@ -65,6 +65,7 @@ void gram(const ExecutionSpace& exec, const Matrix<T>& c, ConstMatrix<T> x, bool
                 {.b = Transpose::yes, .alpha = alpha});
     }
   }
+  if (order <= width) return;
   for_each_row(
       "strait::msign::mirror", exec, order, KOKKOS_LAMBDA(const Row& row, std::int64_t i) {
         row_for(row, i / width * width, [&](std::int64_t j) { c(i, j) = c(j, i); });
