@@ -12,7 +12,9 @@ double WorkTimer::take_seconds() {
 
 #ifdef KOKKOS_ENABLE_CUDA
 
+/// Those of pieces that are done serve again, so that there are no more than the device lags behind.
 EventHandle WorkTimer::new_event() {
+  if (unused_.empty()) seconds();
   EventHandle handle;
   if (unused_.empty()) {
     cudaEvent_t event = nullptr;

@@ -37,6 +37,8 @@ class BoundaryEnd {
 
   CodecEnd<T>& end() { return *end_; }
   CodecSeconds seconds() { return {encoding_.seconds(), decoding_.seconds(), updating_.seconds()}; }
+  /// Of encoding and decoding, in all lists, since they were asked for last.
+  double take_seconds();
 
   /// Begins a list: posts the receives of `arrivals`, and of the synchronisation of `step`, which comes from
   /// rank `sync_peer`. Evaluations have no step; all else is encoded.
@@ -73,6 +75,8 @@ class BoundaryEnd {
   ExecutionSpace exec_;
   codec::Wire activation_wire_;  ///< of what crosses past the codec
   WorkTimer encoding_, decoding_, updating_;
+  double seconds_before_ = 0.0;  ///< of encoding and decoding, in the lists before this one
+  double seconds_taken_ = 0.0;   ///< part of these and of this list's
   std::unique_ptr<CodecEnd<T>> end_;
   Outbox out_, sync_out_;
   Inbox in_, sync_in_;

@@ -69,7 +69,7 @@ struct TraceEntry {
 struct Statistics {
   SentBytes sent;
   double seconds_compute = 0.0;        ///< layers, norms, updates
-  double seconds_communication = 0.0;  ///< encoding, decoding, posting
+  double seconds_communication = 0.0;  ///< encoding, decoding, sums over ranks
   double seconds_wait = 0.0;           ///< for messages, with nothing to compute
   double seconds_input = 0.0;          ///< in the batch source
 };
@@ -134,6 +134,7 @@ class Executor {
   bool perform(const Action& action);
   void compute(const Action& action);
   bool exchange(const Action& action);
+  bool combine(const Action& action);
   bool reduce(const Action& action);
   RankRecord own_record(const Action& action);
   void set_result(std::int64_t step, const std::vector<RankRecord>& records);
@@ -173,8 +174,8 @@ class Executor {
 
   // The action at hand.
   std::optional<double> entered_, blocked_since_;
-  std::optional<DeviceEvent> given_;  ///< all that the device had to do when the action began to wait
-  WorkTimer computing_, communicating_;
+  DeviceEvent given_;  ///< all that the device had to do when the action began to wait
+  WorkTimer computing_, combining_;
 
   StepResult result_;
   std::vector<StepResult> results_;

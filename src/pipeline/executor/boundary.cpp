@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <utility>
 #include <vector>
 
 namespace strait::pipeline {
@@ -149,9 +150,16 @@ BoundaryEnd<T, CodecEnd>::BoundaryEnd(const ExecutionSpace& exec, std::unique_pt
 }
 
 template <class T, template <class> class CodecEnd>
+double BoundaryEnd<T, CodecEnd>::take_seconds() {
+  const double all = seconds_before_ + (encoding_.seconds() + decoding_.seconds());
+  return all - std::exchange(seconds_taken_, all);
+}
+
+template <class T, template <class> class CodecEnd>
 void BoundaryEnd<T, CodecEnd>::begin(const std::vector<Arrival>& arrivals, std::optional<std::int64_t> step,
                                      int sync_peer, Crossing crossing) {
-  for (WorkTimer* timer : {&encoding_, &decoding_, &updating_}) timer->take_seconds();
+  seconds_before_ += encoding_.take_seconds() + decoding_.take_seconds();
+  updating_.take_seconds();
   crossing_ = crossing;
   last_sync_sent_ = -1;
   in(step.has_value()).expect(arrivals, !step);

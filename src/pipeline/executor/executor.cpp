@@ -8,26 +8,8 @@
 #include <utility>
 
 namespace strait::pipeline {
-namespace {
 
 using enum ActionKind;
-
-bool is_computation(ActionKind kind) {
-  switch (kind) {
-    case forward:
-    case evaluate:
-    case logits:
-    case backward:
-    case backward_input:
-    case backward_weight:
-    case step:
-      return true;
-    default:
-      return false;
-  }
-}
-
-}  // namespace
 
 template <class T>
 Executor<T>::Executor(const ExecutionSpace& exec, const PipelineSetup& setup, const codec::Codec<T>& codec,
@@ -42,7 +24,7 @@ Executor<T>::Executor(const ExecutionSpace& exec, const PipelineSetup& setup, co
       next_token_schedule_(
           proven(pipeline::next_token_schedule(placement().stages, schedule_options(setup)))),
       computing_(exec),
-      communicating_(exec),
+      combining_(exec),
       reports_(transport) {
   ensure(transport.size() == setup_.ranks(), "as many ranks as the schedule has");
   const int chunks = setup_.chunks;
@@ -72,14 +54,11 @@ bool Executor<T>::advance() {
 template <class T>
 bool Executor<T>::run(const Action& action) {
   const double start = transport_.seconds();
-  if (!entered_) entered_ = start;
-  WorkTimer& timer = is_computation(action.kind) ? computing_ : communicating_;
-  timer.start();
-  const bool done = perform(action);
-  timer.stop();
-  if (!done) {
-    if (!given_) given_.emplace().record(exec_);
-    if (!blocked_since_ && given_->passed()) blocked_since_ = transport_.seconds();
+  const bool first_attempt = !entered_;
+  if (first_attempt) entered_ = start;
+  if (!perform(action)) {
+    if (first_attempt) given_.record(exec_);
+    if (!blocked_since_ && given_.passed()) blocked_since_ = transport_.seconds();
     return false;
   }
   const double waited = blocked_since_ ? start - *blocked_since_ : 0.0;
@@ -90,32 +69,41 @@ bool Executor<T>::run(const Action& action) {
   }
   entered_.reset();
   blocked_since_.reset();
-  given_.reset();
   return true;
 }
 
+/// Attempts are timed where they give the device work: computations never wait, messages are timed by the
+/// ends of their boundaries, and what ranks combine comes once in a step.
 template <class T>
 bool Executor<T>::perform(const Action& action) {
   switch (action.kind) {
-    case begin_all_reduce:
-      units_[action.chunk].begin_all_reduce();
+    case forward:
+      fetch(action);
+      [[fallthrough]];
+    case evaluate:
+    case logits:
+    case backward:
+    case backward_input:
+    case backward_weight:
+    case step:
+      computing_.start();
+      compute(action);
+      computing_.stop();
       return true;
+    case begin_all_reduce:
     case all_reduce:
-      return units_[action.chunk].all_reduce();
     case tied_reduce:
-      return units_[action.chunk].tied().advance();
     case norm_reduce:
     case loss_reduce:
-      return reduce(action);
-    case report:
-      hand_in();
-      return true;
+    case report: {
+      combining_.start();
+      const bool done = combine(action);
+      combining_.stop();
+      return done;
+    }
     default:
-      break;
+      return exchange(action);
   }
-  if (!is_computation(action.kind)) return exchange(action);
-  compute(action);
-  return true;
 }
 
 template <class T>
@@ -127,7 +115,6 @@ void Executor<T>::compute(const Action& action) {
   const double loss_scale = 1.0 / static_cast<double>(tokens(averaged));
   switch (action.kind) {
     case forward:
-      fetch(action);
       stage.forward(action.slot, weights(action));
       break;
     case evaluate:
@@ -221,11 +208,9 @@ void Executor<T>::fetch(const Action& action) {
   if (unit.is_first()) request.ids = unit.stage().ids(action.slot);
   if (unit.is_last() && mode_ != Mode::next_token) request.targets = unit.stage().targets(action.slot);
   if (request.ids.extent(0) == 0 && request.targets.extent(0) == 0) return;
-  computing_.stop();
   const double start = transport_.seconds();
   source_(request);
   statistics_.seconds_input += transport_.seconds() - start;
-  computing_.start();
 }
 
 template <class T>
@@ -292,7 +277,11 @@ template <class T>
 Statistics Executor<T>::take_statistics() {
   statistics_.sent = transport_.take_sent();
   statistics_.seconds_compute = computing_.take_seconds();
-  statistics_.seconds_communication = communicating_.take_seconds();
+  statistics_.seconds_communication = combining_.take_seconds();
+  for (StageUnit<T>& unit : units_) {
+    if (unit.sender()) statistics_.seconds_communication += unit.downstream().take_seconds();
+    if (unit.receiver()) statistics_.seconds_communication += unit.upstream().take_seconds();
+  }
   return std::exchange(statistics_, Statistics());
 }
 

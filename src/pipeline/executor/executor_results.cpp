@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-// What ranks tell each other of steps and evaluations.
+// What ranks find together: sums of gradients, results of steps and evaluations.
 
 namespace strait::pipeline {
 namespace {
@@ -16,6 +16,29 @@ double mean_loss(const std::vector<RankRecord>& records, std::int64_t tokens) {
 }
 
 }  // namespace
+
+template <class T>
+bool Executor<T>::combine(const Action& action) {
+  StageUnit<T>& unit = units_[action.chunk];
+  switch (action.kind) {
+    case begin_all_reduce:
+      unit.begin_all_reduce();
+      return true;
+    case all_reduce:
+      return unit.all_reduce();
+    case tied_reduce:
+      return unit.tied().advance();
+    case norm_reduce:
+    case loss_reduce:
+      return reduce(action);
+    case report:
+      hand_in();
+      return true;
+    default:
+      ensure(false, "an action of several ranks");
+  }
+  return false;
+}
 
 template <class T>
 bool Executor<T>::reduce(const Action& action) {
@@ -95,6 +118,7 @@ bool Executor<T>::collect(std::size_t left) {
 }
 
 #define STRAIT_INSTANTIATE(T)                                                          \
+  template bool Executor<T>::combine(const Action&);                                   \
   template bool Executor<T>::reduce(const Action&);                                    \
   template void Executor<T>::hand_in();                                                \
   template double Executor<T>::measure(StageUnit<T>&);                                 \
