@@ -88,8 +88,8 @@ bool has_extents(const View& tensor, std::int64_t row_count, std::int64_t column
 }
 
 template <class T>
-void check(const AttentionShape& shape, const AttentionTiling& tiling, const ConstMatrix<T>& qkv,
-           const ConstMatrix<T>& out, const ConstMatrix<Compute<T>>& lse) {
+void check(const AttentionShape& shape, const ConstMatrix<T>& qkv, const ConstMatrix<T>& out,
+           const ConstMatrix<Compute<T>>& lse) {
   ensure(shape.sequences > 0 && shape.sequence_length > 0 && shape.head_dim > 0 && shape.kv_heads > 0 &&
              shape.heads > 0 && shape.heads % shape.kv_heads == 0,
          "attention: sizes must be positive and kv_heads must divide heads");
@@ -98,7 +98,6 @@ void check(const AttentionShape& shape, const AttentionTiling& tiling, const Con
          "attention: extents of qkv do not match");
   ensure(has_extents(out, tokens, shape.heads * shape.head_dim), "attention: extents of out do not match");
   ensure(has_extents(lse, tokens, shape.heads), "attention: extents of lse do not match");
-  ensure(host_accessible || tiling.in_place, "attention: devices multiply heads in place");
 }
 
 template <class T, bool in_place>
@@ -136,7 +135,7 @@ void forward(const ExecutionSpace& exec, const Matrix<T>& out, const Matrix<Comp
     for_each_tile(length, tiling, [&](const Tile& tile) {
       if (tile.first()) factor = queries.factor(exec, batch, tile.begin, tile.end);
       const auto probabilities = scores.factors(tile);
-      batched_matmul<C, Element>(exec, items, scores.scores(tile, !in_place),
+      batched_matmul<C, Element>(exec, items, scores.scores(tile, queries.ahead),
                                  keys.rows(tile.first_key, tile.last_key), factor,
                                  {.b = queries.transpose, .alpha = scale});
       for_each_query_block(
@@ -208,9 +207,9 @@ void backward(const ExecutionSpace& exec, const Matrix<T>& dqkv, const Matrix<co
       const auto key = keys.rows(tile.first_key, tile.last_key);
       const auto p = scores.factors(tile), ds = dscores.factors(tile);
       const auto dout_rows = gradients.rows(tile.begin, tile.end);
-      batched_matmul<C, Element>(exec, items, scores.scores(tile, !in_place), key, query_factor,
+      batched_matmul<C, Element>(exec, items, scores.scores(tile, queries.ahead), key, query_factor,
                                  {.b = queries.transpose, .alpha = scale});
-      batched_matmul<C, Element>(exec, items, dscores.scores(tile, !in_place),
+      batched_matmul<C, Element>(exec, items, dscores.scores(tile, gradients.ahead),
                                  values.rows(tile.first_key, tile.last_key), gradient_factor,
                                  {.b = gradients.transpose});
       for_each_query_block("strait::attention::softmax_backward", exec, items, tile.queries(),
@@ -236,13 +235,14 @@ void backward(const ExecutionSpace& exec, const Matrix<T>& dqkv, const Matrix<co
   });
 }
 
-/// Calls visit(std::bool_constant<in_place>).
-template <class Visit>
-void choose_operands(bool in_place, const Visit& visit) {
-  if constexpr (host_accessible) {
-    if (!in_place) return visit(std::false_type());
-  }
-  visit(std::true_type());
+/// Whether products may read the heads of a tensor in place. Tensor cores take 16 bytes at once: cuBLAS,
+/// which sees no addresses of batches, asks for factors of bfloat16 that begin at multiples of them.
+template <class T>
+bool readable_in_place(const Matrix<const T>& tensor, const AttentionShape& shape) {
+  constexpr std::size_t grain = host_accessible || !is_narrow<T> ? sizeof(T) : 16;
+  const std::size_t stride = tensor.extent(0) > 1 ? tensor.stride(0) : 0;
+  return reinterpret_cast<std::uintptr_t>(tensor.data()) % grain == 0 && stride * sizeof(T) % grain == 0 &&
+         shape.head_dim * sizeof(T) % grain == 0;
 }
 
 }  // namespace
@@ -250,25 +250,26 @@ void choose_operands(bool in_place, const Visit& visit) {
 template <class T>
 void attention_forward(const ExecutionSpace& exec, const Matrix<T>& out, const Matrix<Compute<T>>& lse,
                        ConstMatrix<T> qkv, const AttentionShape& shape, const AttentionTiling& tiling) {
-  check<T>(shape, tiling, qkv, out, lse);
-  choose_operands(tiling.in_place, [&](auto in_place) {
-    forward<T, in_place>(exec, unmanaged(out), unmanaged(lse), unmanaged<const T>(qkv), shape,
-                         choose_tiling(exec, shape, tiling));
-  });
+  check<T>(shape, qkv, out, lse);
+  const Tiling chosen = choose_tiling(exec, shape, tiling);
+  const bool in_place = tiling.in_place && readable_in_place<T>(qkv, shape);
+  (in_place ? forward<T, true> : forward<T, false>)(exec, unmanaged(out), unmanaged(lse),
+                                                    unmanaged<const T>(qkv), shape, chosen);
 }
 
 template <class T>
 void attention_backward(const ExecutionSpace& exec, const Matrix<T>& dqkv, ConstMatrix<T> dout,
                         ConstMatrix<T> qkv, ConstMatrix<T> out, ConstMatrix<Compute<T>> lse,
                         const AttentionShape& shape, const AttentionTiling& tiling) {
-  check<T>(shape, tiling, qkv, out, lse);
+  check<T>(shape, qkv, out, lse);
   ensure(has_extents(dqkv, qkv.extent(0), qkv.extent(1)) && has_extents(dout, out.extent(0), out.extent(1)),
          "attention: extents of the gradients do not match");
-  choose_operands(tiling.in_place, [&](auto in_place) {
-    backward<T, in_place>(exec, unmanaged(dqkv), unmanaged<const T>(dout), unmanaged<const T>(qkv),
-                          unmanaged<const T>(out), unmanaged<const Compute<T>>(lse), shape,
-                          choose_tiling(exec, shape, tiling));
-  });
+  const Tiling chosen = choose_tiling(exec, shape, tiling);
+  const bool in_place =
+      tiling.in_place && readable_in_place<T>(qkv, shape) && readable_in_place<T>(dout, shape);
+  (in_place ? backward<T, true> : backward<T, false>)(exec, unmanaged(dqkv), unmanaged<const T>(dout),
+                                                      unmanaged<const T>(qkv), unmanaged<const T>(out),
+                                                      unmanaged<const Compute<T>>(lse), shape, chosen);
 }
 
 #define STRAIT_INSTANTIATE(T)                                                                            \

@@ -75,27 +75,29 @@ class Heads {
   RowBlocks<Element> packed_;
 };
 
-/// Heads of queries or of their gradients, which products that yield scores take transposed: packed ones are
-/// transposed ahead, which BLAS multiplies faster.
+/// Heads of queries or of their gradients, which products that yield scores take transposed: on hosts packed
+/// ones are transposed ahead, which BLAS multiplies faster.
 template <class T, bool in_place>
 class QueryHeads : public Heads<T, in_place> {
  public:
   using Element = Factor<T, in_place>;
-  static constexpr Transpose transpose = in_place ? Transpose::yes : Transpose::no;
+  /// With it products yield all columns of the scores, beyond the queries of a tile too.
+  static constexpr bool ahead = host_accessible && !in_place;
+  static constexpr Transpose transpose = ahead ? Transpose::no : Transpose::yes;
 
   QueryHeads(const RowBlocks<const T>& heads, AddressTable& table, const AttentionShape& shape,
              const Tiling& tiling, const char* label)
       : Heads<T, in_place>(heads, table, shape, tiling, tiling.query_rows, label),
         head_dim_(shape.head_dim),
-        memory_("strait::attention::transposed", in_place ? 0 : std::int64_t(tiling.batch) * head_dim_,
+        memory_("strait::attention::transposed", ahead ? std::int64_t(tiling.batch) * head_dim_ : 0,
                 tiling.width) {
-    if constexpr (!in_place) transposed_ = table.of_batch(memory_.view, head_dim_, head_dim_);
+    if constexpr (ahead) transposed_ = table.of_batch(memory_.view, head_dim_, head_dim_);
   }
 
   /// The factor of products that yield scores, for queries [begin, end).
   MatrixBatch<const Element> factor(const ExecutionSpace& exec, const HeadBatch& batch, int begin,
                                     int end) const {
-    if constexpr (in_place) {
+    if constexpr (!ahead) {
       return this->rows(begin, end);
     } else {
       const auto transposed = transposed_.rows(0, head_dim_);

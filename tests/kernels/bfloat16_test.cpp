@@ -222,7 +222,6 @@ TEST_F(Bfloat16Kernels, CrossEntropy) {
 
 /// Heads packed as float. In place probabilities are rounded: see attention_tiling_test.cpp.
 TEST_F(Bfloat16Kernels, PackedAttention) {
-  if (!host_accessible) GTEST_SKIP() << "devices multiply heads in place";
   const AttentionTiling packed{.in_place = false};
   for (const int kv_heads : {4, 2}) {
     const AttentionShape shape{

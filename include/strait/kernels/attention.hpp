@@ -21,8 +21,8 @@ struct AttentionTiling {
   int key_rows = 0;  ///< of a head at once: its scores take [key_rows, query_rows] in Compute<T>
   int batch = 0;     ///< pairs (sequence, key-value head) at once
   /// Whether products read queries, keys and values where they are, as numbers of type T, and probabilities
-  /// and gradients of scores as such too: by tensor cores on CUDA if T is bfloat16. Otherwise heads are
-  /// packed as Compute<T>, which hosts multiply faster and devices do not offer.
+  /// and gradients of scores as such too: by tensor cores on CUDA if T is bfloat16 and heads and rows begin
+  /// at multiples of 16 bytes. Otherwise heads are packed as Compute<T>, which hosts multiply faster.
   bool in_place = !host_accessible;
 };
 
