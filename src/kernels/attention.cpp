@@ -7,6 +7,7 @@
 #include "workspace.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
 namespace strait::kernels {
@@ -57,14 +58,36 @@ Tiling choose_tiling([[maybe_unused]] const ExecutionSpace& exec, const Attentio
   return tiling;
 }
 
-/// Calls `visit(batch)` for every batch of query heads; heads that share keys and values follow each other.
-template <class Visit>
-void for_each_batch(const AttentionShape& shape, const Tiling& tiling, const Visit& visit) {
+/// Whether each thread of a host may multiply Elements on its own: bfloat16 takes scratch that they share.
+template <class Element>
+inline constexpr bool threads_multiply = host_accessible ? std::is_floating_point_v<Element> : false;
+
+/// Calls `visit(exec, batch)` for every batch of query heads; heads that share keys and values follow each
+/// other. If `threads` and a batch has several items, threads of a host make all passes over one item each,
+/// the next that nobody has begun, on a HostItem as `exec`: they meet once and not after every pass, where
+/// one that lost its core for a moment would hold the others up.
+template <bool threads, class Visit>
+void for_each_batch(const ExecutionSpace& exec, const AttentionShape& shape, const Tiling& tiling,
+                    const Visit& visit) {
   const int items = shape.sequences * shape.kv_heads;
-  for (int item = 0; item < items; item += tiling.batch) {
+  const auto visit_heads = [&](const auto& where, int first_item, int count) {
     for (int member = 0; member < shape.heads / shape.kv_heads; ++member) {
-      visit(HeadBatch{.first_item = item, .items = std::min(tiling.batch, items - item), .member = member});
+      visit(where, HeadBatch{.first_item = first_item, .items = count, .member = member});
     }
+  };
+  if constexpr (threads) {
+    if (tiling.batch > 1 && exec.concurrency() > 1) {
+      std::atomic<int> next = 0;
+      const auto work = [&](std::int64_t slot) {
+        const HostItem own{static_cast<int>(slot), tiling.batch};
+        for (int item = next++; item < items; item = next++) visit_heads(own, item - own.item, tiling.batch);
+      };
+      Kokkos::parallel_for("strait::attention::items", RangePolicy(exec, 0, tiling.batch), work);
+      return;
+    }
+  }
+  for (int item = 0; item < items; item += tiling.batch) {
+    visit_heads(exec, item, std::min(tiling.batch, items - item));
   }
 }
 
@@ -123,7 +146,9 @@ void forward(const ExecutionSpace& exec, const Matrix<T>& out, const Matrix<Comp
   const auto part = [&](int index) { return &state.view(index * tiling.batch, 0); };
   const RunningSoftmax<C> running{part(0), part(1), part(2), part(3), tiling.width};
 
-  for_each_batch(shape, tiling, [&](const HeadBatch& batch) {
+  table.complete();
+  constexpr bool threads = threads_multiply<Element>;
+  for_each_batch<threads>(exec, shape, tiling, [&](const auto& exec, const HeadBatch& batch) {
     const int items = batch.items;
     table.fill(exec, batch);
     if (batch.member == 0) {
@@ -189,7 +214,9 @@ void backward(const ExecutionSpace& exec, const Matrix<T>& dqkv, const Matrix<co
   const RowBlocks<T> dvalue_heads = table.kv_heads(dqkv, values_column, key_rows);
   const Workspace<C> dots("strait::attention::dots", tiling.batch, tiling.width);
 
-  for_each_batch(shape, tiling, [&](const HeadBatch& batch) {
+  table.complete();
+  constexpr bool threads = threads_multiply<Element>;
+  for_each_batch<threads>(exec, shape, tiling, [&](const auto& exec, const HeadBatch& batch) {
     const int items = batch.items;
     table.fill(exec, batch);
     if (batch.member == 0) {

@@ -5,12 +5,14 @@
 #include "strait/core/error.hpp"
 #include "strait/kernels/attention.hpp"
 
+#include "host_item.hpp"
 #include "matrix_batch.hpp"
 #include "workspace.hpp"
 
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <type_traits>
 #include <vector>
 
 namespace strait::kernels::attention {
@@ -76,9 +78,12 @@ class AddressTable {
     return blocks(scratch, height, static_cast<int>(columns));
   }
 
-  /// Computes the addresses for `batch`; those of the batch before are gone.
-  void fill(const ExecutionSpace& exec, const HeadBatch& batch) {
-    if (!memory_) memory_.emplace("strait::attention::addresses", slots_, capacity_);
+  /// To be called once, when all tensors are known.
+  void complete() { memory_.emplace("strait::attention::addresses", slots_, capacity_); }
+
+  /// Computes the addresses for `batch`, on a HostItem those of the item; those of the batch before are gone.
+  template <class Exec>
+  void fill(const Exec& exec, const HeadBatch& batch) const {
     constexpr int most = FillAddresses::most;
     for (std::size_t first = 0; first < tensors_.size(); first += most) {
       const std::size_t last = std::min<std::size_t>(first + most, tensors_.size());
@@ -96,9 +101,12 @@ class AddressTable {
             batch.first_item * tensors_[t].first_item_stride + batch.member * tensors_[t].member_stride;
       }
       const int end_slot = last < tensors_.size() ? tensors_[last].placement.first_slot : slots_;
-      const std::int64_t count = end_slot - functor.placements[0].first_slot;
-      Kokkos::parallel_for("strait::attention::addresses", RangePolicy(exec, 0, count * batch.items),
-                           functor);
+      const std::int64_t count = std::int64_t(end_slot - functor.placements[0].first_slot) * batch.items;
+      if constexpr (std::is_same_v<Exec, HostItem>) {
+        for (std::int64_t index = exec.item; index < count; index += batch.items) functor(index);
+      } else {
+        Kokkos::parallel_for("strait::attention::addresses", RangePolicy(exec, 0, count), functor);
+      }
     }
   }
 
@@ -161,7 +169,7 @@ class AddressTable {
   }
 
   void add(const Tensor& tensor, int row_count, int height) {
-    ensure(!memory_, "attention: an address table is complete once it is filled");
+    ensure(!memory_, "attention: the address table is complete");
     tensors_.push_back(tensor);
     slots_ += (row_count + height - 1) / height;
   }

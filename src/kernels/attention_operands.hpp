@@ -21,9 +21,14 @@ void launch(const ExecutionSpace& exec, const char* label, std::int64_t count, c
   Kokkos::parallel_for(label, RangePolicy(exec, 0, count), functor);
 }
 
+template <class Functor>
+void launch(const HostItem& own, const char*, std::int64_t count, const Functor& functor) {
+  own.share(count, functor);
+}
+
 /// to = from for `items` matrices of one shape, times a factor of each row where there are any.
-template <class To, class From>
-void store_rows(const ExecutionSpace& exec, const char* label, int items, const MatrixBatch<To>& to,
+template <class To, class From, class Exec>
+void store_rows(const Exec& exec, const char* label, int items, const MatrixBatch<To>& to,
                 const MatrixBatch<const From>& from, const Compute<From>* factors = nullptr,
                 int factor_stride = 0) {
   constexpr int block = StoreRows<To, From>::block;
@@ -53,7 +58,8 @@ class Heads {
   }
 
   /// To be called for each batch.
-  void pack(const ExecutionSpace& exec, const HeadBatch& batch) const {
+  template <class Exec>
+  void pack(const Exec& exec, const HeadBatch& batch) const {
     if constexpr (!in_place) {
       store_rows<Element, T>(exec, label_, batch.items, packed_.rows(0, length_), heads_.rows(0, length_));
     }
@@ -95,8 +101,8 @@ class QueryHeads : public Heads<T, in_place> {
   }
 
   /// The factor of products that yield scores, for queries [begin, end).
-  MatrixBatch<const Element> factor(const ExecutionSpace& exec, const HeadBatch& batch, int begin,
-                                    int end) const {
+  template <class Exec>
+  MatrixBatch<const Element> factor(const Exec& exec, const HeadBatch& batch, int begin, int end) const {
     if constexpr (!ahead) {
       return this->rows(begin, end);
     } else {
@@ -170,7 +176,8 @@ class QuerySums {
   }
 
   /// Puts the finished sums in their place, times a factor of each row if there are any.
-  void store(const ExecutionSpace& exec, const char* label, int items, const Tile& tile,
+  template <class Exec>
+  void store(const Exec& exec, const char* label, int items, const Tile& tile,
              const Compute<T>* factors = nullptr, int factor_stride = 0) const {
     if (!is_narrow<T> && factors == nullptr) return;
     store_rows<T, Compute<T>>(exec, label, items, heads_.rows(tile.begin, tile.end), sums(tile), factors,

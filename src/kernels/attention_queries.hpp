@@ -3,7 +3,7 @@
 // queries]: on hosts one thread, whose loops over the queries vectorise; on devices a team, in which
 // neighbouring threads work on neighbouring queries and several on the keys of one query.
 
-#include "rows.hpp"
+#include "host_item.hpp"
 
 namespace strait::kernels::attention {
 
@@ -109,6 +109,12 @@ void for_each_query_block(const std::string& label, const ExecutionSpace& exec, 
     policy.set_scratch_size(0, Kokkos::PerTeam(DeviceQueries::scratch_size));
     Kokkos::parallel_for(label, policy, DeviceQueryBlocks<Body>{body, blocks});
   }
+}
+
+template <class Body>
+void for_each_query_block(const std::string&, const HostItem& own, int items, int queries, const Body& body) {
+  const int blocks = (queries + block_queries - 1) / block_queries;
+  own.share(std::int64_t(items) * blocks, HostQueryBlocks<Body>{body, blocks});
 }
 
 }  // namespace strait::kernels::attention

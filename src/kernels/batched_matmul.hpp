@@ -4,6 +4,7 @@
 #include "strait/kernels/matmul.hpp"
 
 #include "cublas_gemm.hpp"
+#include "host_item.hpp"
 #include "host_product.hpp"
 #include "matrix_batch.hpp"
 
@@ -18,17 +19,6 @@ Matrix<T> matrix_of(const MatrixBatch<T>& batch, std::int64_t item) {
   return columns(rows, 0, batch.column_count);
 }
 
-/// Product `item` of a batch, by the one thread that calls.
-template <class T>
-struct HostProducts {
-  MatrixBatch<T> c;
-  MatrixBatch<const T> a, b;
-  MatmulOptions options;
-  void operator()(std::int64_t item) const {
-    HostProduct<T>(matrix_of(c, item), matrix_of(a, item), matrix_of(b, item), options).compute();
-  }
-};
-
 /// c = alpha op(a) op(b) + beta c for the first `items` of each; no two items write to the same entry. On
 /// CUDA one launch, of bfloat16 by tensor cores.
 template <class C, class T>
@@ -39,17 +29,18 @@ void batched_matmul(const ExecutionSpace& exec, int items, const MatrixBatch<C>&
   multiply_batch<C, T>(exec, items, c, a, b, options);
 #else
   static_assert(host_accessible, "on devices but CUDA nobody multiplies batches yet");
-  if constexpr (std::is_floating_point_v<T>) {
-    if (items > 1 && exec.concurrency() > 1) {
-      Kokkos::parallel_for("strait::matmul::batch", RangePolicy(exec, 0, items),
-                           HostProducts<T>{c, a, b, options});
-      return;
-    }
-  }
   for (int item = 0; item < items; ++item) {
     matmul<C, T>(exec, matrix_of(c, item), matrix_of(a, item), matrix_of(b, item), options);
   }
 #endif
+}
+
+/// The product of one item alone, by the calling thread.
+template <class C, class T>
+void batched_matmul(const HostItem& own, int, const MatrixBatch<C>& c, const MatrixBatch<const T>& a,
+                    const MatrixBatch<const T>& b, const MatmulOptions& options) {
+  static_assert(std::is_same_v<C, T>, "a BLAS multiplies numbers of one type");
+  HostProduct<C>(matrix_of(c, own.item), matrix_of(a, own.item), matrix_of(b, own.item), options).compute();
 }
 
 }  // namespace strait::kernels
