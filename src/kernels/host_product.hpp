@@ -83,7 +83,9 @@ template <class T>
 class DividedProduct {
  public:
   DividedProduct(const ExecutionSpace& exec, const HostProduct<T>& product) : product_(product) {
-    constexpr double smallest = 1 << 18;  // multiplications of a thread: waking it takes some microseconds
+    // Multiplications of a thread: to wake it takes some microseconds, and OpenBLAS adds up in another order
+    // in products of fewer than 10^6, so that larger parts give the bits of the whole.
+    constexpr double smallest = 1.5e6;
     const double worth = product.multiplications() / smallest;
     const int threads = static_cast<int>(std::clamp<double>(worth, 1.0, exec.concurrency()));
     const std::int64_t m = product.m(), n = product.n();

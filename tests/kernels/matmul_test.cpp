@@ -48,8 +48,8 @@ TYPED_TEST(Matmul, FollowsTheDefinitionForEveryShapeTransposeAndStride) {
                                 {5, 7, 1},
                                 {1, 1, 1},
                                 {33, 65, 17},
-                                {97, 161, 50},
-                                {20, 700, 50}}) {
+                                {97, 161, 210},
+                                {20, 700, 230}}) {
     for (const int padding : {0, 3}) {
       for (const int transposes : {0, 1, 2, 3}) {
         for (const double beta : {0.0, 1.0, -0.5}) {
