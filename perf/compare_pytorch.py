@@ -96,6 +96,7 @@ MODES = {
                    asked="one of these at least 1.15"),
             Strait("strait, two replicas", cores=[0, 1], overrides=["pipeline.stages=1", "pipeline.replicas=2"],
                    asked="one of these at least 1.15"),
+            Strait("strait, one rank with two threads", cores=[0, 1], threads=2, asked="one of these at least 1.15"),
             Pytorch("PyTorch, 2-stage 1F1B over gloo", cores=[0, 1], pipeline=True, micro_batches=8),
             Pytorch("PyTorch, 2-stage 1F1B, hand-written", cores=[0, 1], pipeline=True, micro_batches=8,
                     operations="hand-written"),
@@ -245,6 +246,7 @@ def main():
     parser.add_argument("--rounds", type=int, help="default: 5, for 150m and on CUDA 3")
     parser.add_argument("--steps", type=int, help="per block; default: 6, for 150m 3, on CUDA 12")
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build/release"))
+    parser.add_argument("--openmp-build", type=pathlib.Path, help="a build with OpenMP: one rank with threads too")
     parser.add_argument("--python", default=side_by_side.PYTHON, help="with PyTorch; default: the system's")
     parser.add_argument("--work", type=pathlib.Path, default=pathlib.Path("build/perf"), help="tokens and output")
     parser.add_argument("--set", action="append", default=[], help="passed on to strait, e.g. training.micro_batch=8")
@@ -252,14 +254,16 @@ def main():
     parser.add_argument("--no-record", action="store_true", help="leave perf/RESULTS.md as it is")
     options = parser.parse_args()
     options.build, options.work = (path.absolute() for path in (options.build, options.work))
+    options.openmp_build = options.openmp_build and options.openmp_build.absolute()
     version = side_by_side.pytorch_version(options.python)
     text = []
     for name in options.modes.split(","):
         if name not in MODES:
             parser.error(f"no mode {name}; there are {', '.join(MODES)}")
         mode = MODES[name]
-        left_out = [f"Not run: {side.name}, {side.missing(version)}." for side in mode.sides if side.missing(version)]
-        mode.sides = [side for side in mode.sides if not side.missing(version)]
+        missing = {side: side.missing(version, options) for side in mode.sides}
+        left_out = [f"Not run: {side.name}, {why}." for side, why in missing.items() if why]
+        mode.sides = [side for side in mode.sides if not missing[side]]
         if options.only:
             mode.sides = [side for side in mode.sides if options.only in side.name]
         print("\n".join([f"{name}:", *left_out]), flush=True)

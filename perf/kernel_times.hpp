@@ -12,7 +12,8 @@
 
 namespace strait::perf {
 
-/// Counts while it lives. The matrix products that Kokkos Kernels hands to a BLAS are kept as "gemm".
+/// Counts while it lives. The matrix products that Kokkos Kernels hands to a BLAS, and those that threads
+/// divide, are kept as "gemm".
 class KernelTimes {
  public:
   KernelTimes() {
@@ -89,7 +90,8 @@ class KernelTimes {
     return value;
   }
   static void enter(const std::string& label, bool kernel) {
-    const bool product = label.find("KokkosBlas::gemm") != std::string::npos;
+    const bool product =
+        label.find("KokkosBlas::gemm") != std::string::npos || label == "strait::matmul::by_threads";
     stack().push_back({product ? "gemm" : label, kernel || product, now()});
   }
   static void leave() {

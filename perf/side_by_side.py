@@ -142,31 +142,35 @@ def failed(what, output):
 
 
 class Strait:
-    """strait on the build's launcher, one rank per core; on CUDA as many ranks, on one GPU."""
+    """strait on the build's launcher, one rank per core, or with OpenMP per `threads` cores; on CUDA as many
+    ranks, on one GPU."""
 
-    def __init__(self, name, cores, overrides=(), asked=""):
+    def __init__(self, name, cores, overrides=(), asked="", threads=None):
         self.name, self.cores, self.overrides = name, cores, overrides
         self.asked = asked  # of the ratio to PyTorch's fastest
+        self.threads = threads  # of each rank of a build with OpenMP; None: the other build
 
-    def missing(self, version):
-        return ""
+    def missing(self, version, options):
+        return "no build with OpenMP given (--openmp-build)" if self.threads and not options.openmp_build else ""
 
     def run(self, mode, data, steps, dropped, options):
         import h5py
 
         output = options.work / "strait"
         shutil.rmtree(output, ignore_errors=True)
-        overrides = [f"run.steps={steps}", f'data.train=["{data}"]', f"pipeline.stages={len(self.cores)}"]
+        build, threads = (options.openmp_build, self.threads) if self.threads else (options.build, 1)
+        ranks = [self.cores[first : first + threads] for first in range(0, len(self.cores), threads)]
+        overrides = [f"run.steps={steps}", f'data.train=["{data}"]', f"pipeline.stages={len(ranks)}"]
         overrides += [*mode.overrides, *self.overrides, *options.set]
-        program = [str(options.build / "strait"), mode.deck, "--output", str(output)]
+        program = [str(build / "strait"), mode.deck, "--output", str(output)]
         program += [word for override in overrides for word in ("--set", override)]
-        command = [str(options.build / "mpiexec")]
-        for core in self.cores:
-            command += [":"] if core != self.cores[0] else []
-            command += ["-n", "1", *pinned(mode, [core]), *program]
+        command = [str(build / "mpiexec")]
+        for cores in ranks:
+            command += [":"] if cores != ranks[0] else []
+            command += ["-n", "1", *pinned(mode, cores), *program]
         watch = Watch("strait")
         watch.start()
-        environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+        environment = dict(os.environ, OMP_NUM_THREADS=str(threads), OMP_PROC_BIND="true", OPENBLAS_NUM_THREADS="1")
         result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         watch.finish()
         if result.returncode != 0:
@@ -193,7 +197,7 @@ class Pytorch:
         self.name, self.cores = name, cores
         self.micro_batches, self.pipeline, self.operations = micro_batches, pipeline, operations
 
-    def missing(self, version):
+    def missing(self, version, options):
         """Why this PyTorch cannot run it; empty where it can."""
         if self.operations == "compiled" and int(version.split(".")[0]) < 2:
             return f"PyTorch {version} has no torch.compile and no scaled_dot_product_attention"

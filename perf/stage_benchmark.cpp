@@ -1,7 +1,7 @@
 // Forward and backward of one micro-batch: of the whole model, and of the layers of a middle stage. The model
 // also says where the time of a step goes, the micro-batches of its deck and one update by AdamW together:
 // milliseconds by kernel label (regions: what is in no kernel) and `gemm_share`, that of products. The labels
-// are counted where kernels run as they are launched, on hosts.
+// are counted where kernels run as they are launched, on hosts; with several threads attention is one kernel.
 
 #include "strait/model/stage.hpp"
 
