@@ -159,7 +159,7 @@ void matmul(const ExecutionSpace& exec, const Matrix<C>& c, ConstMatrix<T> a, Co
          "matmul: extents do not match");
   if (c.extent(0) == 0 || c.extent(1) == 0) return;
   // Kokkos Kernels 3.4 does nothing for k = 0, and 4.x takes one column for a contiguous vector.
-  if (k == 0 || c.extent(1) == 1) {
+  if (k == 0 || (host_accessible && c.extent(1) == 1)) {
     matmul_by_entry<C, T>(exec, c, a, b, options, k);
   } else {
     multiply<C, T>(exec, c, a, b, options, k);
