@@ -38,18 +38,20 @@ struct Operands {
 };
 
 template <class T>
-perf::Task forward(const ExecutionSpace& exec, const perf::Deck& deck, int kv_heads) {
+perf::Task forward(const ExecutionSpace& exec, const perf::Deck& deck, int kv_heads,
+                   const AttentionTiling& tiling) {
   const Operands<T> o(exec, deck, kv_heads);
-  return {.run = [=] { attention_forward<T>(exec, o.out, o.lse, o.qkv, o.shape); },
+  return {.run = [=] { attention_forward<T>(exec, o.out, o.lse, o.qkv, o.shape, tiling); },
           .work = {.flops = 2 * o.product_flops(),
                    .bytes = perf::bytes_of<T>(o.qkv.size() + o.out.size()) + perf::bytes_of(o.lse.size()),
                    .peak = &perf::gemm_rate<T>}};
 }
 
 template <class T>
-perf::Task backward(const ExecutionSpace& exec, const perf::Deck& deck, int kv_heads) {
+perf::Task backward(const ExecutionSpace& exec, const perf::Deck& deck, int kv_heads,
+                    const AttentionTiling& tiling) {
   const Operands<T> o(exec, deck, kv_heads);
-  return {.run = [=] { attention_backward<T>(exec, o.dqkv, o.dout, o.qkv, o.out, o.lse, o.shape); },
+  return {.run = [=] { attention_backward<T>(exec, o.dqkv, o.dout, o.qkv, o.out, o.lse, o.shape, tiling); },
           .work = {.flops = 5 * o.product_flops(),
                    .bytes = 2 * perf::bytes_of<T>(o.qkv.size() + o.out.size()) + perf::bytes_of(o.lse.size()),
                    .peak = &perf::gemm_rate<T>}};
@@ -57,11 +59,11 @@ perf::Task backward(const ExecutionSpace& exec, const perf::Deck& deck, int kv_h
 
 template <class T>
 void add(perf::Suite& suite, const perf::Deck& deck, int kv_heads, const std::string& precision,
-         const std::string& shape) {
+         const std::string& shape, const AttentionTiling& tiling = {}) {
   suite.add("attention/" + precision + "forward/" + shape,
-            [=](const ExecutionSpace& exec) { return forward<T>(exec, deck, kv_heads); });
+            [=](const ExecutionSpace& exec) { return forward<T>(exec, deck, kv_heads, tiling); });
   suite.add("attention/" + precision + "backward/" + shape,
-            [=](const ExecutionSpace& exec) { return backward<T>(exec, deck, kv_heads); });
+            [=](const ExecutionSpace& exec) { return backward<T>(exec, deck, kv_heads, tiling); });
 }
 
 void list(perf::Suite& suite, const std::vector<perf::Deck>& decks) {
@@ -71,6 +73,14 @@ void list(perf::Suite& suite, const std::vector<perf::Deck>& decks) {
       add<float>(suite, deck, deck.model.heads / 4, "", deck.name + ", grouped by 4");
     }
     add<bfloat16>(suite, deck, deck.model.kv_heads, "bfloat16 ", deck.name);
+    if (host_accessible) continue;
+    for (const int queries : {128, 256, 512}) {  // to choose tiles by, on a device
+      for (const int keys : {256, 512, 1024}) {
+        add<bfloat16>(suite, deck, deck.model.kv_heads, "bfloat16 ",
+                      deck.name + ", tiles " + std::to_string(queries) + "x" + std::to_string(keys),
+                      {.query_rows = queries, .key_rows = keys});
+      }
+    }
   }
 }
 const perf::Registration registration(list);
