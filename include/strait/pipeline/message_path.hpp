@@ -21,8 +21,8 @@ struct MessagePath {
 };
 
 /// By what the deck wants and by what works; the same on all ranks of `communicator`. Collective. "on" where
-/// it does not work: Error(ExitCode::environment), on all ranks. `says`: the MPI's own word; where it is no,
-/// nothing is tried.
+/// it does not work: Error(ExitCode::environment), on all ranks. `says`: the MPI's own word, on all ranks or
+/// on none; where it is no on any, nothing is tried.
 MessagePath choose_message_path(const ExecutionSpace& exec, MPI_Comm communicator, GpuAware wanted,
                                 std::optional<bool> says = host_accessible ? std::nullopt
                                                                            : mpi_takes_device_memory());

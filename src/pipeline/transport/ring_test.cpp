@@ -24,14 +24,14 @@ constexpr int message_count = 6;
 /// Above the sizes at which MPI libraries go over to rendezvous and, of devices, to copies in pieces.
 constexpr int large = host_accessible ? 1 << 20 : 1 << 23;
 
-/// From those that MPI copies at once to large ones.
+/// From those that MPI copies at once to large ones; the odd one last, so that all are aligned.
 std::array<RingMessage, message_count> ring_messages() {
-  return {{{MPI_BYTE, 1},
-           {MPI_BYTE, 1 << 10},
+  return {{{MPI_BYTE, 1 << 10},
            {MPI_UINT16_T, 1 << 14},
            {MPI_FLOAT, 1 << 17},
            {MPI_DOUBLE, 1 << 18},
-           {MPI_BYTE, large}}};
+           {MPI_BYTE, large},
+           {MPI_BYTE, 1}}};
 }
 
 /// Byte `i` of what `rank` sends.
@@ -78,45 +78,58 @@ class Ring {
   Ring(const Ring&) = delete;
   Ring& operator=(const Ring&) = delete;
 
-  /// The fault, the same on all ranks.
+  /// The fault, the same on all ranks. There and back whatever is found, so that nobody waits for a rank that
+  /// has found something.
   std::string run() {
     const int next = (rank_ + 1) % size_, last = (rank_ + size_ - 1) % size_;
     fill(exec_, own_, rank_, 0);
-    const std::string fault = pass(own_, next, received_, last, last);
-    return fault.empty() ? pass(received_, last, returned_, next, rank_) : fault;
+    const std::string there = pass(own_, next, received_, last, last, there_tag, patience_);
+    // Longer, since another may come late that has lost its patience on the way there.
+    const std::string back = pass(received_, last, returned_, next, rank_, back_tag, 2 * patience_);
+    return agreed(there.empty() ? back : there);
   }
 
  private:
-  /// `out` goes to `to`; `in` comes from `from` and is to hold the bytes of `whose`.
-  std::string pass(const Bytes& out, int to, const Bytes& in, int from, int whose) {
+  static constexpr int there_tag = 0, back_tag = message_count;
+
+  /// `out` goes to `to`; `in` comes from `from` and is to hold the bytes of `whose`. The fault on this rank.
+  std::string pass(const Bytes& out, int to, const Bytes& in, int from, int whose, int first_tag,
+                   double patience) {
     fill(exec_, in, whose, 0xFF);
     fence(exec_, "strait::pipeline::ring_test: MPI takes the buffers next");
-    std::string fault = agreed(post(out, to, in, from) ? "MPI refused a message" : "");
-    if (fault.empty()) fault = agreed(arrive(in, from, whose));
-    if (!fault.empty()) abandon();
-    return fault;
+    const bool posted = post(out, to, in, from, first_tag);
+    const std::string fault = arrive(in, from, whose, patience);
+    abandon();
+    return posted ? fault : "MPI refused a message";
   }
 
-  /// Whether MPI refused anything.
-  bool post(const Bytes& out, int to, const Bytes& in, int from) {
+  /// False where MPI refuses anything.
+  bool post(const Bytes& out, int to, const Bytes& in, int from, int first_tag) {
     requests_.fill(MPI_REQUEST_NULL);
-    bool refused = false;
+    bool posted = true;
     std::int64_t begin = 0;
     for (int m = 0; m < message_count; ++m) {
       const auto [type, bytes] = messages_[m];
+      const int tag = first_tag + m;
+      MPI_Request& send = requests_[message_count + m];
       int size = 1;
       MPI_Type_size(type, &size);
-      refused |= MPI_Irecv(in.data() + begin, bytes / size, type, from, m, communicator_, &requests_[m]) !=
-                 MPI_SUCCESS;
-      refused |= MPI_Isend(out.data() + begin, bytes / size, type, to, m, communicator_,
-                           &requests_[message_count + m]) != MPI_SUCCESS;
+      if (MPI_Irecv(in.data() + begin, bytes / size, type, from, tag, communicator_, &requests_[m]) !=
+          MPI_SUCCESS) {
+        posted = false;
+        requests_[m] = MPI_REQUEST_NULL;
+      }
+      if (MPI_Isend(out.data() + begin, bytes / size, type, to, tag, communicator_, &send) != MPI_SUCCESS) {
+        posted = false;
+        MPI_Isend(nullptr, 0, type, to, tag, communicator_, &send);  // so that nobody waits for it
+      }
       begin += bytes;
     }
-    return refused;
+    return posted;
   }
 
   /// Waits for the messages; what is wrong with them.
-  std::string arrive(const Bytes& in, int from, int whose) {
+  std::string arrive(const Bytes& in, int from, int whose, double patience) {
     const Stopwatch waited;
     int complete = 0;
     while (!complete) {
@@ -124,8 +137,8 @@ class Ring {
           MPI_SUCCESS) {
         return "MPI reported an error";
       }
-      if (!complete && waited.seconds() > patience_) {
-        return fmt::format("a message did not come or go in {:g} s", patience_);
+      if (!complete && waited.seconds() > patience) {
+        return fmt::format("a message did not come or go in {:g} s", patience);
       }
       std::this_thread::yield();
     }
