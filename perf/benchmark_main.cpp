@@ -1,8 +1,9 @@
 // All benchmarks in one program:
 //
-//   strait_benchmark [--decks=FILE,FILE] [Google Benchmark's flags]
+//   strait_benchmark [--decks=FILE,FILE] [--once] [Google Benchmark's flags]
 //
-// The shapes are those of the decks; the default are quickstart and the two of compare_pytorch.py.
+// The shapes are those of the decks; the default are quickstart and the two of compare_pytorch.py. With
+// --once each runs once, to see that it does.
 
 #include "strait/core/environment.hpp"
 #include "strait/core/version.hpp"
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <string_view>
 
@@ -22,16 +24,19 @@ constexpr const char* default_decks =
     STRAIT_SOURCE_DIR "/inputs/quickstart.toml," STRAIT_SOURCE_DIR
                       "/perf/compare_small.toml," STRAIT_SOURCE_DIR "/perf/compare_150m.toml";
 
-/// Takes --decks out of the arguments.
-std::vector<Deck> decks_from(int& argc, char** argv) {
-  constexpr std::string_view flag = "--decks=";
-  std::string paths = default_decks;
+/// Takes a flag out of the arguments; what follows its name, if it is there.
+std::optional<std::string> take(std::string_view flag, int& argc, char** argv) {
+  std::optional<std::string> value;
   char** const end = std::remove_if(argv + 1, argv + argc, [&](const char* word) {
     if (!std::string_view(word).starts_with(flag)) return false;
-    paths = std::string_view(word).substr(flag.size());
+    value = std::string_view(word).substr(flag.size());
     return true;
   });
   argc = static_cast<int>(end - argv);
+  return value;
+}
+
+std::vector<Deck> read_decks(const std::string& paths) {
   std::vector<Deck> decks;
   std::istringstream stream(paths);
   for (std::string path; std::getline(stream, path, ',');) decks.push_back(Deck::from_file(path));
@@ -48,8 +53,8 @@ std::string processor() {
 
 int run(int argc, char** argv) {
   const Environment environment(argc, argv);
-  const auto decks = decks_from(argc, argv);
-  register_all(decks);
+  const auto decks = read_decks(take("--decks=", argc, argv).value_or(default_decks));
+  register_all(decks, take("--once", argc, argv).has_value());
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return static_cast<int>(ExitCode::deck);
   benchmark::AddCustomContext("strait", version() + " (" + git_hash() + ")");

@@ -35,9 +35,10 @@ const Task& prepare(const std::string& name, const std::function<Task(const Exec
   return current->task;
 }
 
-void time(benchmark::State& state, const Task& task) {
+void time(benchmark::State& state, const Task& task, bool beside_machine) {
   const ExecutionSpace exec;
-  const Roofline before = measure_roofline(task.work);
+  const auto machine = [&] { return beside_machine ? measure_roofline(task.work) : Roofline(); };
+  const Roofline before = machine();
   for (auto _ : state) {
     if (task.before) {
       state.PauseTiming();
@@ -48,7 +49,7 @@ void time(benchmark::State& state, const Task& task) {
     task.run();
     fence(exec, "strait::perf: each run is timed whole");
   }
-  count(state, task.work, before, measure_roofline(task.work));
+  count(state, task.work, before, machine());
   for (const auto& [name, value] : task.counters) state.counters[name] = value;
 }
 
@@ -70,9 +71,11 @@ Deck Deck::from_file(const std::string& path) {
 }
 
 void Suite::add(const std::string& name, const std::function<Task(const ExecutionSpace&)>& make) {
-  with_clock(benchmark::RegisterBenchmark(name.c_str(), [name, make](benchmark::State& state) {
-    time(state, prepare(name, make));
-  }))->Unit(benchmark::kMicrosecond);
+  auto* const added = with_clock(benchmark::RegisterBenchmark(
+      name.c_str(),
+      [name, make, once = once_](benchmark::State& state) { time(state, prepare(name, make), !once); }));
+  added->Unit(benchmark::kMicrosecond);
+  if (once_) added->Iterations(1);
 }
 
 void Suite::add_experiment(const std::string& name, const std::function<void(benchmark::State&)>& run) {
@@ -87,8 +90,8 @@ void Suite::add_experiment(const std::string& name, const std::function<void(ben
 
 Registration::Registration(List list) { lists().push_back(list); }
 
-void register_all(const std::vector<Deck>& decks) {
-  Suite suite;
+void register_all(const std::vector<Deck>& decks, bool once) {
+  Suite suite(once);
   for (const auto list : lists()) list(suite, decks);
 }
 

@@ -49,11 +49,17 @@ struct Task {
 
 class Suite {
  public:
+  /// `once`: each benchmark runs once, and the machine is not timed beside it.
+  explicit Suite(bool once) : once_(once) {}
+
   /// `make` allocates; it is called when the benchmark's turn comes, and all is freed behind it.
   void add(const std::string& name, const std::function<Task(const ExecutionSpace&)>& make);
 
   /// An experiment that times for itself, once.
   void add_experiment(const std::string& name, const std::function<void(benchmark::State&)>& run);
+
+ private:
+  bool once_;
 };
 
 /// One per file.
@@ -64,7 +70,7 @@ class Registration {
 };
 
 /// Calls the lists of all files.
-void register_all(const std::vector<Deck>& decks);
+void register_all(const std::vector<Deck>& decks, bool once);
 
 /// Frees what the last benchmark worked on; before Kokkos ends.
 void clear();
