@@ -16,7 +16,7 @@ MessagePath choose_message_path(const ExecutionSpace& exec, MPI_Comm communicato
   if (says) MPI_Allreduce(MPI_IN_PLACE, &refuses, 1, MPI_INT, MPI_MAX, communicator);
   const std::string fault =
       refuses ? "this MPI says that it takes no device memory" : ring_test(exec, communicator);
-  if (fault.empty()) return {.staged = false, .reason = "the test of MPI on device memory passed"};
+  if (fault.empty()) return {.staged = false, .reason = "tested at start"};
   if (wanted == GpuAware::on) {
     fail(
         ExitCode::environment,
